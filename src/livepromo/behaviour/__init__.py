@@ -1,0 +1,1 @@
+"""What a user did: decoding, conditions, who they are, repeats."""

@@ -1,0 +1,1 @@
+"""Text → catalogue: reading, checking, references, publications in order."""

@@ -1,0 +1,1 @@
+"""Records in, candidates out: the one place where order is decided."""

@@ -1,0 +1,152 @@
+"""What becomes of a cause: a candidate, then a grant or a denial."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from livepromo.model.amounts import amount_text
+from livepromo.model.ids import CampaignId, GrantId, UserId, hash_of
+from livepromo.model.json_text import json_bytes
+from livepromo.model.records import Position
+
+
+class Reason(StrEnum):
+    """Why a reward is denied, in order of precedence: the first that fails is the one that is said."""
+
+    PAUSED = "paused"
+    WALLET_UNAVAILABLE = "wallet_unavailable"
+    COUPON_UNAVAILABLE = "coupon_unavailable"
+    PARTNER_UNAVAILABLE = "partner_unavailable"
+    LIST_UNAVAILABLE = "list_unavailable"
+    ITEM_UNAVAILABLE = "item_unavailable"
+    PROPERTY_MISSING = "property_missing"
+    PROPERTY_NOT_NUMERIC = "property_not_numeric"
+    AMOUNT_NOT_POSITIVE = "amount_not_positive"
+    AMOUNT_TOO_LARGE = "amount_too_large"
+    WOULD_BE_EXPIRED = "would_be_expired"
+    USER_TOTAL = "user_total"
+    USER_DAY = "user_day"
+    USER_WEEK = "user_week"
+    USER_MONTH = "user_month"
+    CAMPAIGN_LIMIT = "campaign_limit"
+    CAMPAIGN_DAY = "campaign_day"
+    CAMPAIGN_WEEK = "campaign_week"
+    CAMPAIGN_MONTH = "campaign_month"
+    USER_BUDGET = "user_budget"
+    CAMPAIGN_BUDGET = "campaign_budget"
+    CODES_EXHAUSTED = "codes_exhausted"
+
+
+AMOUNT_REASONS = frozenset({Reason.USER_BUDGET, Reason.CAMPAIGN_BUDGET})  # limits of an amount; all others count rewards
+
+
+class Cause(msgspec.Struct, frozen=True, gc=False):
+    """What made a candidate. `ts_ms` is the event's own, as claimed."""
+
+    kind: str  # did
+    event_id: str
+    event: str
+    ts_ms: int
+
+    def as_json(self) -> bytes:
+        """Return the cause as it stands in grants and denials."""
+        return json_bytes({"kind": self.kind, "event_id": self.event_id, "event": self.event, "ts": self.ts_ms})
+
+
+def grant_id(campaign: CampaignId, user: UserId, cause: Cause) -> GrantId:
+    """Return the name of the reward that a campaign owes a user for a cause; the same however often the cause is read."""
+    return GrantId("gr_" + hash_of(campaign, user, cause.kind, cause.event_id, cause.event, cause.ts_ms).hex())
+
+
+class Limit(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a grant adds to one slot of a row, and how much may stand there.
+
+    `used + add <= cap` must hold; `cap` None only counts (a later revision may set a limit, and what was granted before counts).
+    `add` is 1 for a limit that counts rewards and the amount in smallest units for a budget (`AMOUNT_REASONS`).
+    A slot is `total`, `amount`, or a calendar period: `day:`, `week:` or `month:` and its ordinal.
+    """
+
+    reason: Reason
+    row: str
+    slot: str
+    cap: int | None
+    add: int
+    resets_at_ms: int | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A reward that a campaign owes for one cause, before limits are looked at; complete but for a partial amount.
+
+    The reward's JSON is `reward_head`, the amount, `reward_tail`, and a closing brace; head and tail hold everything else.
+    `limits` stand in order of precedence.
+    """
+
+    grant_id: GrantId
+    campaign: CampaignId
+    revision: int
+    user: UserId
+    decided_at_ms: int
+    cause: bytes
+    reward_type: str
+    reward_head: bytes
+    reward_tail: bytes
+    amount_units: int
+    decimals: int
+    partial: bool
+    limits: tuple[Limit, ...]
+    received_ms: int
+    position: Position
+
+
+class Grant(msgspec.Struct, frozen=True, gc=False):
+    """A decision to reward. `adds` are what it added: (row, slot, how much)."""
+
+    candidate: Candidate
+    amount_units: int
+    adds: tuple[tuple[str, str, int], ...]
+
+    def as_json(self) -> bytes:
+        """Return the grant as published; a function of candidate and amount, so every repeat is the same, byte for byte."""
+        c = self.candidate
+        requested = b""
+        if self.amount_units != c.amount_units:
+            requested = b',"requested":' + amount_text(c.amount_units, c.decimals).encode()
+        return b"".join(
+            (
+                b'{"grant_id":"', c.grant_id.encode(), b'","campaign":"', c.campaign.encode(), b'","revision":', b"%d" % c.revision,
+                b',"user":', json_bytes(c.user), b',"granted_at":', b"%d" % c.decided_at_ms, b',"cause":', c.cause,
+                b',"reward":', c.reward_head, amount_text(self.amount_units, c.decimals).encode(), c.reward_tail, requested, b"}}",
+            )
+        )  # fmt: skip
+
+
+class Denial(msgspec.Struct, frozen=True, gc=False):
+    """A decision not to reward, and why. `limit`, `used` and `requested` come with limits; those of budgets are in smallest units."""
+
+    campaign: CampaignId
+    revision: int
+    user: UserId
+    decided_at_ms: int
+    cause: bytes
+    reason: Reason
+    limit: int | None = None
+    used: int | None = None
+    requested: int | None = None
+    resets_at_ms: int | None = None
+    decimals: int = 0
+
+    def as_json(self) -> bytes:
+        """Return the denial as published."""
+        parts = [
+            b'{"campaign":"', self.campaign.encode(), b'","revision":', b"%d" % self.revision, b',"user":', json_bytes(self.user),
+            b',"decided_at":', b"%d" % self.decided_at_ms, b',"cause":', self.cause, b',"reason":"', self.reason.encode(), b'"',
+        ]  # fmt: skip
+        decimals = self.decimals if self.reason in AMOUNT_REASONS else 0
+        for name, units in ((b"limit", self.limit), (b"used", self.used), (b"requested", self.requested)):
+            if units is not None:
+                parts += [b',"', name, b'":', amount_text(units, decimals).encode()]
+        if self.resets_at_ms is not None:
+            parts += [b',"resets_at":', b"%d" % self.resets_at_ms]
+        return b"".join((*parts, b"}"))

@@ -1,0 +1,1 @@
+"""What is earned: amounts, validity, metadata."""

@@ -1,0 +1,1 @@
+"""`livepromo dev`: an embedded broker, an embedded Redis, sample documents and traffic."""

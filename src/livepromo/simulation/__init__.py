@@ -1,0 +1,1 @@
+"""`livepromo simulate`: the same engine over recorded records."""

@@ -1,0 +1,1 @@
+"""Faust made fast and lossless; knows no promotion."""
