@@ -10,6 +10,7 @@ AMOUNT_DIGITS = 15
 MILLI_DECIMALS = 3  # amounts in documents have at most three decimals and are kept in thousandths
 NANO_DECIMALS = 9
 _NANO = Decimal(1).scaleb(-NANO_DECIMALS)
+_NANO_UNITS = 1_000_000_000
 
 
 class Rounding(StrEnum):
@@ -35,12 +36,12 @@ def rounded(numerator: int, denominator: int, rounding: Rounding) -> int:
 def property_nano(value: float) -> int:
     """Return a property's number as an amount in 10^-9: its shortest decimal form, rounded half to even to 9 decimals (R24)."""
     if isinstance(value, int):
-        return value * 10**NANO_DECIMALS
+        return value * _NANO_UNITS
     exact = Decimal(repr(value))
     _, digits, exponent = exact.as_tuple()
     assert isinstance(exponent, int), value
     if exponent >= -NANO_DECIMALS:
-        return int(exact.scaleb(NANO_DECIMALS)) if len(digits) + exponent < 20 else int(exact) * 10**NANO_DECIMALS  # noqa: PLR2004
+        return int(exact.scaleb(NANO_DECIMALS)) if len(digits) + exponent < 20 else int(exact) * _NANO_UNITS  # noqa: PLR2004
     return int(exact.quantize(_NANO, ROUND_HALF_EVEN).scaleb(NANO_DECIMALS))
 
 

@@ -15,7 +15,7 @@ def number_text(value: float) -> str:
     """Return the shortest text of a number, without exponent or trailing zeros."""
     if isinstance(value, int):
         return str(value)
-    text = format(Decimal(repr(value)), "f")
+    text = format(Decimal(repr(value)) + 0, "f")  # + 0: minus zero is zero
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
