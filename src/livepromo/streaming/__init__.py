@@ -1,1 +1,1 @@
-"""Faust made fast and lossless; knows no promotion."""
+"""Faust made fast and lossless: slices of a partition in, records of a journal out; knows no promotion."""

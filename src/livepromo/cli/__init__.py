@@ -1,0 +1,125 @@
+"""The `livepromo` command: which commands there are, and how they end. Each is imported when it is run, and not before."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.metadata import version
+from typing import Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+from livepromo.cli.errors import USAGE, exit_code
+
+_Commands = dict[str, tuple[str, str]]
+
+COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
+    "dev": ("livepromo.cli.dev:dev", "Try everything on embedded parts: nothing else is needed."),
+    "init": ("livepromo.cli.init:init", "Make the topics that are missing and check the others."),
+    "worker": ("livepromo.cli.worker:worker", "Work: match events, decide rewards, deliver grants."),
+    "check": ("livepromo.cli.check:check", "Say what is wrong with documents."),
+    "apply": ("livepromo.cli.apply:apply", "Publish documents, all or none."),
+    "history": ("livepromo.cli.history:history", "Say who published, paused, stopped what and when."),
+    "get": ("livepromo.cli.get:get", "Show what is published, and what is left of it."),
+    "pause": ("livepromo.cli.pause:pause", "Let a campaign rest."),
+    "resume": ("livepromo.cli.pause:resume", "Let a paused campaign go on."),
+    "stop": ("livepromo.cli.pause:stop", "End a campaign for good."),
+    "simulate": ("livepromo.cli.simulate:simulate", "Run recorded records through documents, without Kafka or Redis."),
+    "preview": ("livepromo.cli.preview:preview", "Show the reward that one event would earn."),
+    "ledger": (
+        {
+            "verify": ("livepromo.cli.ledger:verify", "Compare Redis with the ledger topic."),
+            "rebuild": ("livepromo.cli.ledger:rebuild", "Fill Redis from the ledger topic."),
+        },
+        "Compare Redis with the ledger topic, or fill it from there.",
+    ),
+    "log": ("livepromo.cli.log:log", "Write one partition's records and control entries to a file."),
+}
+"""Name → (import path or commands below it, what it is for in a line)."""
+
+_INTERRUPTED: Final = 128 + signal.SIGINT
+_NOBODY_READS: Final = 128 + signal.SIGPIPE
+
+
+def _app(chosen: str | None) -> App:
+    """Return the parser. The chosen command's help is its docstring; the others have a line each, for which nothing is imported."""
+    app = App(
+        name="livepromo",
+        help="Promotion campaigns on a stream of events.",
+        help_epilogue="Settings are environment variables: LIVEPROMO_KAFKA, LIVEPROMO_REDIS and others.",
+        help_format="markdown",
+        version=lambda: version("livepromo"),
+        default_parameter=Parameter(negative=()),
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    for name, (where, line) in COMMANDS.items():
+        if isinstance(where, dict):
+            group = App(name=name, help=line)
+            for below, (path, _) in where.items():
+                group.command(path, name=below)
+            app.command(group)
+        else:
+            app.command(where, name=name, help=None if name == chosen else line)
+    return app
+
+
+def _unknown_command(words: Sequence[str]) -> str | None:
+    """Return what to say of the first word that should be a command and is none."""
+    known: dict[str, tuple[str | _Commands, str]] | _Commands = COMMANDS
+    path = "livepromo"
+    for word in words:
+        if word.startswith("-"):
+            return None
+        if word not in known:
+            near = get_close_matches(word, known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(known)}"
+            return f'{path} has no command "{word}": {meant}'
+        where = known[word][0]
+        if isinstance(where, str):
+            return None
+        known, path = where, f"{path} {word}"
+    return None
+
+
+def _say(message: str) -> None:
+    print(f"livepromo: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201 - what is for people goes to standard error
+
+
+def _run(words: Sequence[str]) -> int:
+    unknown = _unknown_command(words)
+    if unknown is not None:
+        _say(unknown)
+        return USAGE
+    try:
+        code = _app(words[0] if words else None)(list(words), result_action="return_value")
+        sys.stdout.flush()  # here, where it can still be said that nobody reads
+    except CycloptsError as error:
+        _say(str(error))
+        return USAGE
+    return code if isinstance(code, int) else 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error that is nobody's but ours is raised."""
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())  # else the log of a library would stand between the lines for people
+    try:
+        return _run(sys.argv[1:] if words is None else words)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes once more at its end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOBODY_READS
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        _say(str(error))
+        return code

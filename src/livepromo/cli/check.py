@@ -1,0 +1,55 @@
+"""livepromo check: are these documents sound?"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from livepromo.documents.files import read_files
+from livepromo.documents.references import check_documents
+from livepromo.model.json_text import json_bytes
+from livepromo.settings import load
+
+
+def check(
+    files: Annotated[list[str], Parameter(negative=(), allow_leading_hyphen=False)],
+    /,
+    *,
+    strict: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    published: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Say everything that is wrong with documents, without publishing them.
+
+    One line per problem: `file: $.path: what is wrong (Rn)`, where Rn is the rule. The exit code is 1 where there are errors, else 0.
+
+    Example: `livepromo check --strict campaigns/ wallets.yaml`
+
+    Args:
+        files: YAML or JSON files, directories of them, or - for standard input.
+        strict: Advice (a limit per user and one per campaign) is an error, not a warning.
+        json: Write an array of {file, document, path, rule, severity, message}.
+        published: Judge them against what is published, too.
+    """
+    settings = load()
+    catalogue = None
+    if published:
+        from livepromo.worker.publishing import read_catalogue  # noqa: PLC0415 - Kafka's client is slow to import, and rarely needed
+
+        catalogue = asyncio.run(read_catalogue(settings))
+    read, problems = read_files(files, settings.timezone)
+    problems += check_documents(read, catalogue, now_ms=None, strict=strict)
+    if json:
+        sys.stdout.write(json_bytes([problem.as_json() for problem in problems]).decode() + "\n")
+    else:
+        sys.stdout.writelines(problem.text + "\n" for problem in problems)
+    errors = sum(problem.severity == "error" for problem in problems)
+    sys.stderr.write(f"{_counted(len(read), 'document')}: {_counted(errors, 'error')}, {_counted(len(problems) - errors, 'warning')}\n")
+    return 1 if errors else 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

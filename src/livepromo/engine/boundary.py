@@ -1,0 +1,63 @@
+"""The one place where a bug of ours becomes a dead letter instead of an end."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from livepromo.engine.partition import Batch, Changes, Horizons, State, advance
+from livepromo.engine.plan import Plan
+from livepromo.model.records import DeadReason, Malformed
+
+Decoded = TypeVar("Decoded")
+Bugs = dict[int, str]
+"""Tracebacks of records that are dead letters because of a bug, by their place."""
+
+
+def decode_all(values: Sequence[bytes | None], decode: Callable[[bytes | None], Decoded], bug: Decoded) -> tuple[list[Decoded], Bugs]:
+    """Decode every value; one whose decoding raises counts as `bug`."""
+    try:
+        return list(map(decode, values)), {}
+    except Exception:  # noqa: BLE001 - the boundary: which value it was is found out below
+        return _decode_singly(values, decode, bug)
+
+
+def _decode_singly(values: Sequence[bytes | None], decode: Callable[[bytes | None], Decoded], bug: Decoded) -> tuple[list[Decoded], Bugs]:
+    records: list[Decoded] = []
+    bugs: Bugs = {}
+    for at, value in enumerate(values):
+        try:
+            records.append(decode(value))
+        except Exception:  # noqa: BLE001 - rare, and each value is judged alone
+            bugs[at] = traceback.format_exc()
+            records.append(bug)
+    return records, bugs
+
+
+def advance_all(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> tuple[Changes, Bugs]:
+    """Advance; a record that raises is put aside as a dead letter (`bug`), and the others are taken again without it.
+
+    `advance` is pure, so trying again costs time and nothing else, and the same records give the same result every time.
+    """
+    bugs: Bugs = {}
+    while True:
+        try:
+            return advance(state, plan, horizons, batch), bugs
+        except Exception:  # noqa: BLE001 - the boundary: the first record whose prefix raises is the one
+            at = _first_that_raises(state, plan, horizons, batch)
+            bugs[at] = traceback.format_exc()
+            batch = batch._replace(records=[*batch.records[:at], Malformed(DeadReason.BUG), *batch.records[at + 1 :]])
+
+
+def _first_that_raises(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> int:
+    good, bad = 0, len(batch.records)  # the first `good` records advance, the first `bad` raise
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            advance(state, plan, horizons, batch._replace(records=batch.records[:middle]))
+        except Exception:  # noqa: BLE001 - that is the question
+            bad = middle
+        else:
+            good = middle
+    return bad - 1

@@ -1,0 +1,135 @@
+"""How the state of a partition is kept as records of its journal, and read back from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from livepromo.behaviour import repeats, users
+from livepromo.engine.partition import Changes, State
+from livepromo.model.ids import UserId
+from livepromo.model.records import Position
+
+POSITION_KEY = b"@position"
+IDS_IN_A_PART = 512
+_ENTRY = b"@entry:"
+_USER = b"u:"
+_IDS = b"i:"
+_encode = msgspec.msgpack.Encoder().encode
+
+Part = tuple[bytes, bytes | None]
+
+
+class PositionPart(msgspec.Struct, frozen=True, array_like=True):
+    """The last record of every batch: up to where the state holds, and what it relies on that must not change under it."""
+
+    position: Position
+    stream_ms: int
+    catalogue: int
+    partitions: int
+    tzdata: str
+
+
+class EntryPart(msgspec.Struct, frozen=True, array_like=True):
+    """A control entry: from its position on, the catalogue up to `catalogue` holds."""
+
+    catalogue: int
+
+
+_position_part = msgspec.msgpack.Decoder(PositionPart).decode
+_entry_part = msgspec.msgpack.Decoder(EntryPart).decode
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What a journal was written under: the number of partitions of the events topic, and the version of the time zones."""
+
+    partitions: int
+    tzdata: str
+
+
+def position_part(state: State, position: Position, stream_ms: int, surroundings: Surroundings) -> Part:
+    """Return the record that ends a batch."""
+    part = PositionPart(position, stream_ms, state.catalogue, surroundings.partitions, surroundings.tzdata)
+    return POSITION_KEY, _encode(part)
+
+
+def read_position(payload: bytes) -> PositionPart:
+    """Return what a position record says."""
+    return _position_part(payload)
+
+
+def parts_of(state: State, changes: Changes, surroundings: Surroundings) -> list[Part]:
+    """Return the batch that makes `changes` durable: a record per changed part, tombstones of what was forgotten, the position last."""
+    parts: list[Part] = [(key, None) for key in state.forgotten]
+    parts += [(_USER + user.encode(), None if value is None else users.encode(value)) for user, value in changes.users.items()]
+    parts += _id_parts(changes)
+    parts.append(position_part(state, changes.position, changes.stream_ms, surroundings))
+    return parts
+
+
+def _id_parts(changes: Changes) -> Iterator[Part]:
+    for hour in changes.ids.hours():
+        items = changes.ids.bucket(hour)
+        for start in range(0, len(items), IDS_IN_A_PART):
+            yield id_key(hour, changes.position, start), repeats.pack(items[start : start + IDS_IN_A_PART])
+
+
+def id_key(hour: int, position: Position, start: int) -> bytes:
+    """Return the key of a part of ids: of one hour, made durable together with `position`; never written twice."""
+    return b"%b%d:%d:%d" % (_IDS, hour, position.offset, start)
+
+
+def entry_parts(state: State, catalogue: int, surroundings: Surroundings) -> tuple[list[Part], Position]:
+    """Return the batch of a control entry taken now, and the position after it."""
+    at = state.position
+    after = Position(at.offset, at.step + 1)
+    part = PositionPart(after, state.stream_ms, catalogue, surroundings.partitions, surroundings.tzdata)
+    return [(entry_key(at), _encode(EntryPart(catalogue))), (POSITION_KEY, _encode(part))], after
+
+
+def entry_key(at: Position) -> bytes:
+    """Return the key of the control entry taken at a position."""
+    return b"%b%d:%d" % (_ENTRY, at.offset, at.step)
+
+
+def merge_ids(state: State, changes: Changes, hours_forgotten: Iterable[int]) -> None:
+    """Keep track of which parts of ids stand in the journal; those of forgotten hours get a tombstone with the next batch."""
+    state.forgotten.clear()
+    for hour in changes.ids.hours():
+        keys = state.id_parts.setdefault(hour, {})
+        keys.update((id_key(hour, changes.position, start), None) for start in range(0, len(changes.ids.bucket(hour)), IDS_IN_A_PART))
+    for hour in hours_forgotten:
+        state.forgotten += state.id_parts.pop(hour, ())
+
+
+def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPart | None:
+    """Take one record of the journal into `state`; in the order of the journal, each key's newest counts. Return a position's content."""
+    if key == POSITION_KEY:
+        assert payload is not None, "a position is never deleted"
+        part = _position_part(payload)
+        state.position, state.stream_ms, state.catalogue = part.position, part.stream_ms, part.catalogue
+        return part
+    if key.startswith(_USER):
+        user = UserId(key[len(_USER) :].decode())
+        if payload is None:
+            state.users.pop(user, None)
+        else:
+            state.users[user] = users.decode(payload)
+    elif key.startswith(_IDS):
+        hour = int(key.split(b":")[1])
+        keys = state.id_parts.setdefault(hour, {})
+        if payload is None:
+            keys.pop(key, None)
+        elif key not in keys:
+            keys[key] = None
+            state.ids.add_many(hour, payload)
+    else:
+        assert key.startswith(_ENTRY), key
+        offset, step = key[len(_ENTRY) :].split(b":")
+        at = Position(int(offset), int(step))
+        if payload is None:
+            state.entries.pop(at, None)
+        else:
+            state.entries[at] = _entry_part(payload).catalogue
+    return None

@@ -1,0 +1,124 @@
+"""What becomes of a candidate: a grant within every limit, or a denial with the first limit that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from livepromo.model.decisions import AMOUNT_REASONS, Candidate, Denial, Grant, Limit
+
+Row = dict[str, int]  # slot → used
+Add = tuple[str, str, int]  # row, slot, how much
+
+AMOUNT = "amount"
+PERIODS_KEPT = 3
+_NOTHING: Row = {}
+
+
+def keeps_all(row_name: str) -> bool:
+    """Say whether the row keeps every period: a campaign's does, a user's (`campaign/user`) only the newest three of a kind."""
+    return "/" not in row_name
+
+
+def _oldest(row: Row, kind: str) -> int | None:
+    """Return the oldest period kept of a kind, or None while none of that kind has been dropped."""
+    if len(row) < PERIODS_KEPT:
+        return None
+    kept = [int(slot[len(kind) :]) for slot in row if slot.startswith(kind)]
+    return min(kept) if len(kept) >= PERIODS_KEPT else None
+
+
+def _forgotten(row: Row, slot: str) -> bool:
+    """Say whether a slot that a user's row does not have is a period older than those kept, hence not known to be empty."""
+    kind, colon, ordinal = slot.partition(":")
+    oldest = _oldest(row, kind + colon) if colon else None
+    return oldest is not None and int(ordinal) < oldest
+
+
+def add(row: Row, slot: str, much: int, *, keeps_all: bool) -> None:
+    """Add to one slot of `row`, in place: the one place where a row changes.
+
+    Unless the row keeps all, a fourth period of a kind drops the oldest, and one older than the three kept is not added.
+    """
+    if slot in row:
+        row[slot] += much
+        return
+    if not keeps_all and len(row) >= PERIODS_KEPT and ":" in slot:
+        if _forgotten(row, slot):
+            return
+        kind = slot[: slot.index(":") + 1]
+        oldest = _oldest(row, kind)
+        if oldest is not None:
+            del row[f"{kind}{oldest}"]
+    row[slot] = much
+
+
+def _denial(candidate: Candidate, limit: Limit, used: int) -> Denial:
+    return Denial(
+        campaign=candidate.campaign,
+        revision=candidate.revision,
+        user=candidate.user,
+        decided_at_ms=candidate.decided_at_ms,
+        cause=candidate.cause,
+        reason=limit.reason,
+        limit=limit.cap,
+        used=used,
+        requested=candidate.amount_units if limit.reason in AMOUNT_REASONS else None,
+        resets_at_ms=limit.resets_at_ms,
+        decimals=candidate.decimals,
+    )
+
+
+def decide(rows: Mapping[str, Row], candidate: Candidate) -> Grant | Denial:
+    """Return what becomes of `candidate` where `rows` have been used so far; a row that is missing is an empty one.
+
+    Limits are looked at in the order in which they stand, and the first that fails is the denial: `used + add <= cap` must hold.
+    Where the candidate is partial, the amount shrinks to the least that is left of any budget, as long as each has something left.
+    A period that the user's row no longer keeps counts as used up. The candidate names each slot of a row at most once.
+    """
+    amount = candidate.amount_units
+    adds: list[Add] = []
+    for limit in candidate.limits:
+        name, slot, cap, much = limit.row, limit.slot, limit.cap, limit.add
+        row = rows.get(name, _NOTHING)
+        used = row.get(slot)
+        if used is None:
+            used = 0
+            if row and not keeps_all(name) and _forgotten(row, slot):
+                if cap is not None:
+                    return _denial(candidate, limit, cap)
+                continue
+        if cap is not None and used + much > cap:
+            if not candidate.partial or slot != AMOUNT or used >= cap:
+                return _denial(candidate, limit, used)
+            amount = min(amount, cap - used)
+        adds.append((name, slot, much))
+    if amount != candidate.amount_units:
+        adds = [(name, slot, amount if slot == AMOUNT else much) for name, slot, much in adds]
+    return Grant(candidate, amount, tuple(adds))
+
+
+def decide_all(rows: Mapping[str, Row], candidates: Iterable[Candidate]) -> tuple[list[Grant | Denial], dict[str, Row]]:
+    """Return what becomes of each candidate, in order, and the rows that changed. Later ones see what earlier ones used; `rows` stay."""
+    now = dict(rows)
+    changed: dict[str, Row] = {}
+    decisions: list[Grant | Denial] = []
+    for candidate in candidates:
+        decision = decide(now, candidate)
+        decisions.append(decision)
+        if type(decision) is Grant:
+            apply(decision.adds, now, changed)
+    return decisions, changed
+
+
+def apply(adds: Iterable[Add], now: dict[str, Row], changed: dict[str, Row]) -> None:
+    """Add what a grant added to the rows of `now`, each of them copied into both `now` and `changed` before its first change."""
+    row: Row = {}
+    last, all_kept = "", True
+    for name, slot, much in adds:
+        if name != last:  # those of one row mostly stand together
+            last, all_kept = name, keeps_all(name)
+            if name in changed:
+                row = changed[name]
+            else:
+                row = changed[name] = now[name] = dict(now.get(name, _NOTHING))
+        add(row, slot, much, keeps_all=all_kept)

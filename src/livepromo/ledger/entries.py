@@ -1,0 +1,79 @@
+"""What stands in the ledger: grants, and positions that say how far candidates have been decided."""
+
+from __future__ import annotations
+
+import msgspec
+
+from livepromo.ledger.deciding import Add
+from livepromo.ledger.formats import unversioned, versioned
+from livepromo.model.decisions import Grant
+from livepromo.model.ids import CampaignId, GrantId, UserId
+from livepromo.model.records import Position
+
+FORMAT = 1
+POSITION_KEY = b"@position"
+
+
+class GrantEntry(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
+    """A grant: as published (`body`), what it added to which rows, and of which candidate of which source it was made.
+
+    `received_ms` is when Kafka received the event.
+    """
+
+    grant_id: GrantId
+    campaign: CampaignId
+    reward_type: str
+    user: UserId
+    body: bytes
+    adds: tuple[Add, ...]
+    source: int
+    position: Position
+    received_ms: int
+    amount_units: int
+
+
+class PositionEntry(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """Candidates below `candidates_offset` are decided; sources as they named themselves by then: epoch, highest durable position.
+
+    A source that is not named here is as an earlier entry has it.
+    """
+
+    candidates_offset: int
+    sources: dict[int, tuple[int, Position]]
+
+
+Entry = GrantEntry | PositionEntry
+
+_entries: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
+
+
+def grant_entry(grant: Grant, source: int) -> GrantEntry:
+    """Return the entry of a grant that was made of a candidate of `source`."""
+    candidate = grant.candidate
+    return GrantEntry(
+        candidate.grant_id,
+        candidate.campaign,
+        candidate.reward_type,
+        candidate.user,
+        grant.as_json(),
+        grant.adds,
+        source,
+        candidate.position,
+        candidate.received_ms,
+        grant.amount_units,
+    )
+
+
+def key_of(entry: Entry) -> bytes:
+    """Return the key under which an entry stands in the ledger."""
+    return entry.grant_id.encode() if isinstance(entry, GrantEntry) else POSITION_KEY
+
+
+def encode(entry: Entry) -> bytes:
+    """Return the payload of an entry."""
+    return versioned(FORMAT, entry)
+
+
+def decode(payload: bytes) -> Entry:
+    """Return what `encode` wrote. Raises FormatError."""
+    return unversioned(payload, FORMAT, _entries, "an entry of the ledger")

@@ -1,0 +1,259 @@
+"""Everything that an installation sets, in one value read from the environment; nothing else reads `LIVEPROMO_` variables."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from livepromo.model.time import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, duration_ms, zone
+
+PREFIX: Final = "LIVEPROMO_"
+GRANTED_TOPIC: Final = "reward-granted"
+DENIED_TOPIC: Final = "reward-denied"
+METRICS_PORTS: Final = range(9464, 9480)  # where the first free one is taken from, unless one is set
+
+Topic = Literal["catalogue", "codes", "candidates", "ledger", "state", "webhooks", "webhooks.dead-letters", "dead-letters"]
+Stage = Literal["match", "decide", "deliver"]
+
+_OWN_TOPICS: Final[tuple[Topic, ...]] = (
+    "catalogue", "codes", "candidates", "ledger", "state", "webhooks", "webhooks.dead-letters", "dead-letters",
+)  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
+_LONGEST_NAMESPACE = 200  # a topic's name has at most 249 characters
+_LONGEST_TOPIC = 249
+_MOST_OPEN_WINDOWS = 1_000_000
+_LARGEST_PORT = 65_535
+_MOST_SHOWN = 100
+
+
+class SettingsError(Exception):
+    """Arguments or settings are wrong: one line that names what is, its value (unless secret) and what is right."""
+
+
+class Denials(StrEnum):
+    """Which denials are written to `reward-denied`; metrics count every one."""
+
+    ALL = "all"
+    FIRST = "first"
+    NONE = "none"
+
+
+class Clock(StrEnum):
+    """What moves stream time: records and, on an idle partition, ticks; or records alone, for replays of recorded data."""
+
+    TICKS = "ticks"
+    RECORDS = "records"
+
+
+class Format(StrEnum):
+    """How the records of the events topic are written."""
+
+    LIVEPROMO = "livepromo"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an installation sets. `repr` and `redis_address` do not show the secrets; `failpoints` and `embedded` are internal."""
+
+    kafka: str = "localhost:9092"
+    redis: str = "redis://localhost:6379/0"
+    namespace: str = "livepromo"
+    events: str = "events"
+    timezone: str = "UTC"
+    grace_ms: int = 5 * SECOND_MS
+    lateness_ms: int = 24 * HOUR_MS
+    repeats_ms: int = 24 * HOUR_MS
+    ahead_ms: int = 5 * MINUTE_MS
+    open_windows: int = 1000
+    denials: Denials = Denials.ALL
+    clock: Clock = Clock.TICKS
+    trust_producer_time: bool = False
+    format: Format = Format.LIVEPROMO
+    metrics_port: int | None = None
+    failpoints: str = ""
+    embedded: bool = False
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"redis": self.redis_address}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def redis_address(self) -> str:
+        """Where Redis is, without user and password: for messages and logs."""
+        url = urlsplit(self.redis)
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+
+    def topic(self, name: Topic) -> str:
+        """Return the name of one of our topics; `events`, `GRANTED_TOPIC` and `DENIED_TOPIC` stand outside the namespace."""
+        return f"{self.namespace}.{name}"
+
+    def group(self, stage: Stage) -> str:
+        """Return the consumer group of a stage."""
+        return f"{self.namespace}.{stage}"
+
+
+def _text(right: str, holds: Callable[[str], bool]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not holds(text):
+            raise ValueError(right)
+        return text
+
+    return read
+
+
+def _duration(shortest_ms: int, longest_ms: int, right: str) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            length = duration_ms(text)
+            if shortest_ms <= length <= longest_ms:
+                return length
+        raise ValueError(f"{right}: a whole number and one of s, m, h, d, w")
+
+    return read
+
+
+def _whole(first: int, last: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not _WHOLE.fullmatch(text) or not first <= int(text) <= last:
+            raise ValueError(f"a whole number from {first} to {last}")
+        return int(text)
+
+    return read
+
+
+def _word(words: type[StrEnum]) -> Callable[[str], StrEnum]:
+    def read(text: str) -> StrEnum:
+        if text not in set(words):
+            raise ValueError(" or ".join(words))
+        return words(text)
+
+    return read
+
+
+def _truth(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("true or false")
+    return text == "true"
+
+
+def _zone(text: str) -> str:
+    try:
+        return zone(text).key
+    except ValueError:
+        raise ValueError("an IANA time zone, such as Asia/Kolkata") from None
+
+
+def _is_addresses(text: str) -> bool:
+    for address in text.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or "/" in host or not _WHOLE.fullmatch(port) or not 1 <= int(port) <= _LARGEST_PORT:
+            return False
+    return True
+
+
+def _is_redis(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return (
+            url.scheme in {"redis", "rediss"} and bool(url.hostname) and url.port != 0 and bool(re.fullmatch(r"/?|/[0-9]{1,4}", url.path))
+        )
+    except ValueError:  # a port that is none
+        return False
+
+
+def _is_topic(text: str) -> bool:
+    return bool(_NAME.fullmatch(text)) and len(text) <= _LONGEST_TOPIC and text not in {".", ".."}
+
+
+class _Setting(NamedTuple):
+    field: str
+    read: Callable[[str], object]  # raises ValueError with what would be right
+    secret: bool = False
+
+
+_longest = _duration(SECOND_MS, 3660 * DAY_MS, "a duration from 1s to 3660d")
+_SETTINGS: Final[dict[str, _Setting]] = {
+    "KAFKA": _Setting("kafka", _text("host:port, or several with commas between them", _is_addresses)),
+    "REDIS": _Setting("redis", _text("redis://[user:password@]host:port/database, or rediss:// for TLS", _is_redis), secret=True),
+    "NAMESPACE": _Setting(
+        "namespace",
+        _text(
+            f"1 to {_LONGEST_NAMESPACE} letters, digits, dots, hyphens, underscores",
+            lambda text: bool(_NAME.fullmatch(text)) and len(text) <= _LONGEST_NAMESPACE,
+        ),
+    ),
+    "EVENTS": _Setting("events", _text("the name of a topic: 1 to 249 letters, digits, dots, hyphens, underscores", _is_topic)),
+    "TIMEZONE": _Setting("timezone", _zone),
+    "GRACE": _Setting("grace_ms", _duration(SECOND_MS, 24 * HOUR_MS, "a duration from 1s to 24h")),
+    "LATENESS": _Setting("lateness_ms", _longest),
+    "REPEATS": _Setting("repeats_ms", _longest),
+    "AHEAD": _Setting("ahead_ms", _longest),
+    "OPEN_WINDOWS": _Setting("open_windows", _whole(1, _MOST_OPEN_WINDOWS)),
+    "DENIALS": _Setting("denials", _word(Denials)),
+    "CLOCK": _Setting("clock", _word(Clock)),
+    "TRUST_PRODUCER_TIME": _Setting("trust_producer_time", _truth),
+    "FORMAT": _Setting("format", _word(Format)),
+    "METRICS_PORT": _Setting("metrics_port", _whole(1, _LARGEST_PORT)),
+    "FAILPOINTS": _Setting("failpoints", str),
+    "EMBEDDED": _Setting("embedded", _truth),
+}
+_FROM_FILES: Final = {f"{name}_FILE": name for name, setting in _SETTINGS.items() if setting.secret}
+
+
+def _unknown(variable: str) -> SettingsError:
+    known = [*_SETTINGS, *_FROM_FILES]
+    near = get_close_matches(variable.removeprefix(PREFIX), known, n=1)
+    meant = f": did you mean {PREFIX}{near[0]}?" if near else f": {PREFIX} may be followed by {', '.join(known)}"
+    return SettingsError(f"{variable} is no setting{meant}")
+
+
+def _shown(text: str) -> str:
+    """Return a text as one short line."""
+    return json.dumps(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…", ensure_ascii=False)
+
+
+def _content(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise SettingsError(f"{variable}: cannot read {_shown(path)}: {why}") from None
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of an environment, by default the process's. Raises SettingsError at the first that is wrong or unknown."""
+    source = os.environ if environ is None else environ
+    found: dict[str, object] = {}
+    for variable in sorted(source):
+        name = variable.removeprefix(PREFIX)
+        if name == variable:
+            continue
+        text = source[variable]
+        if name in _FROM_FILES:
+            name = _FROM_FILES[name]
+            if PREFIX + name in source:
+                raise SettingsError(f"{PREFIX}{name} and {variable} are both set: set one of them")
+            text = _content(variable, text)
+        if name not in _SETTINGS:
+            raise _unknown(variable)
+        setting = _SETTINGS[name]
+        try:
+            found[setting.field] = setting.read(text)
+        except ValueError as error:
+            value = "has a wrong value (it is secret, so not shown)" if setting.secret else f"is {_shown(text)}"
+            raise SettingsError(f"{variable} {value}: it must be {error}") from None
+    settings: Settings = msgspec.convert(found, Settings)
+    ours = {settings.topic(name) for name in _OWN_TOPICS} | {GRANTED_TOPIC, DENIED_TOPIC}
+    if settings.events in ours:
+        raise SettingsError(f'{PREFIX}EVENTS is "{settings.events}": livepromo writes that topic itself, so events need another one')
+    return settings

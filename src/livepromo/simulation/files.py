@@ -1,0 +1,106 @@
+"""What recorded files say: records as they come in, and the log of a partition as `livepromo log` writes it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Literal
+
+import msgspec
+
+LOG_VERSION = 1
+_encode = msgspec.json.Encoder().encode
+
+
+class InputError(ValueError):
+    """A file that cannot be used; the message names it and says why."""
+
+
+class LogHeader(msgspec.Struct, frozen=True, tag="log"):
+    """The first line of a log file."""
+
+    version: int
+    topic: str
+    partition: int
+
+
+class PublicationLine(msgspec.Struct, frozen=True, tag="publication"):
+    """A record of the catalogue, as it stands there."""
+
+    offset: int
+    published_ms: int
+    value: str
+
+
+class EntryLine(msgspec.Struct, frozen=True, tag="entry"):
+    """A control entry: at this position the partition took the catalogue up to `catalogue`."""
+
+    offset: int
+    step: int
+    catalogue: int
+
+
+class RecordLine(msgspec.Struct, frozen=True, tag="record"):
+    """A record of the events topic; bytes that are no UTF-8 stand in base64."""
+
+    offset: int
+    received_ms: int
+    value: str | None
+    encoding: Literal["utf-8", "base64"] = "utf-8"
+
+    def as_bytes(self) -> bytes | None:
+        """Return the record's value, byte for byte."""
+        if self.value is None:
+            return None
+        return base64.b64decode(self.value) if self.encoding == "base64" else self.value.encode()
+
+
+LogLine = LogHeader | PublicationLine | EntryLine | RecordLine
+_decode_line = msgspec.json.Decoder(LogLine).decode
+
+
+def record_line(offset: int, received_ms: int, value: bytes | None) -> RecordLine:
+    """Return the line of a record."""
+    if value is None:
+        return RecordLine(offset, received_ms, None)
+    try:
+        return RecordLine(offset, received_ms, value.decode())
+    except UnicodeDecodeError:
+        return RecordLine(offset, received_ms, base64.b64encode(value).decode(), "base64")
+
+
+def write_line(out: IO[bytes], line: LogLine) -> None:
+    """Write one line of a log file."""
+    out.write(_encode(line) + b"\n")
+
+
+def read_log(path: Path) -> Iterator[LogLine]:
+    """Yield the lines of a log file, its header first. Raises InputError."""
+    for number, text in enumerate(read_lines([path]), 1):
+        try:
+            line = _decode_line(text)
+        except (msgspec.DecodeError, ValueError):
+            raise InputError(f"{path}: line {number} is none that `livepromo log` writes") from None
+        if number == 1 and not (isinstance(line, LogHeader) and line.version == LOG_VERSION):
+            raise InputError(f"{path}: not a log file of format {LOG_VERSION}: write it anew with this version's `livepromo log`")
+        yield line
+
+
+def read_lines(paths: Iterable[Path]) -> Iterator[bytes]:
+    """Yield the lines of files, one after another: plain, `.gz`, or `-` for standard input. Raises InputError."""
+    for path in paths:
+        try:
+            with _open(path) as lines:
+                for line in lines:
+                    yield line.rstrip(b"\r\n")
+        except (OSError, EOFError, gzip.BadGzipFile) as error:
+            raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    if str(path) == "-":
+        return sys.stdin.buffer
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]

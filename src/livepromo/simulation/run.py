@@ -1,0 +1,187 @@
+"""What documents would have granted over recorded records: the engine and the ledger's decisions, in memory."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from livepromo.behaviour.decoding import decode, decode_recorded
+from livepromo.documents import catalogue as publications
+from livepromo.documents.catalogue import Catalogue
+from livepromo.engine.boundary import advance_all, decode_all
+from livepromo.engine.partition import Batch, Horizons, State, merge
+from livepromo.engine.plan import EMPTY_PLAN, Plan, compile_plan
+from livepromo.ledger.deciding import Row, decide_all
+from livepromo.model.decisions import Candidate, Denial, Grant
+from livepromo.model.documents import Document, key_of
+from livepromo.model.records import DeadReason, Ignored, Malformed, Position, Record
+from livepromo.simulation.files import EntryLine, InputError, LogHeader, PublicationLine, RecordLine, read_log
+from livepromo.simulation.summary import Summary
+
+SLICE_RECORDS = 2_000
+_BEFORE_EVERYTHING_MS = -(1 << 61)
+_BUG: Record = Malformed(DeadReason.BUG)
+_NOT_RECEIVED: tuple[Record, int | None] = (_BUG, None)
+Decision = Grant | Denial
+
+
+class Simulation:
+    """One set of limits and a summary, for any number of partitions."""
+
+    def __init__(self, horizons: Horizons, progress: Callable[[int], None] = lambda _: None) -> None:
+        self.horizons, self.summary = horizons, Summary()
+        self.rows: dict[str, Row] = {}
+        self._progress = progress
+
+    def take(self, state: State, plan: Plan, batch: Batch) -> Iterator[Decision]:
+        """Take records into a partition's state and yield the decisions that they make, in order."""
+        start = 0
+        while start < len(batch.records):
+            changes, _ = advance_all(state, plan, self.horizons, batch.behind(start))
+            start += changes.took
+            changes.position = Position(batch.offsets[start - 1] + 1, 0)
+            merge(state, changes)
+            self.summary.count_records(changes)
+            yield from self._decide(changes.outcomes)
+        self._progress(len(batch.records))
+
+    def _decide(self, outcomes: Sequence[Candidate | Denial]) -> Iterator[Decision]:
+        candidates = [one for one in outcomes if isinstance(one, Candidate)]
+        needed = {limit.row for candidate in candidates for limit in candidate.limits}
+        decided, changed = decide_all({name: self.rows[name] for name in needed if name in self.rows}, candidates)
+        self.rows.update(changed)
+        following = iter(decided)
+        for one in outcomes:
+            decision = next(following) if isinstance(one, Candidate) else one
+            self.summary.count_decision(decision)
+            yield decision
+
+
+def run_recorded(simulation: Simulation, documents: Sequence[Document], lines: Iterable[bytes]) -> Iterator[Decision]:
+    """Yield the decisions over recorded records, one JSON object a line, in one partition.
+
+    The documents are published, revision 1 of each, at the first record's time; a campaign that starts `now` starts before every record.
+    """
+    state, plan, offset = State(simulation.horizons), EMPTY_PLAN, 0
+    for chunk in _chunks(lines, SLICE_RECORDS):
+        decoded, _ = decode_all(chunk, _recorded, _NOT_RECEIVED)
+        records = [record for record, _ in decoded]
+        if plan is EMPTY_PLAN:
+            published_ms = next((r.ts_ms for r in records if not isinstance(r, Malformed | Ignored)), None)
+            if published_ms is not None:  # until then there is nothing to decide
+                catalogue = _published(documents, published_ms)
+                simulation.summary.take_catalogue(catalogue)
+                plan = compile_plan(catalogue, now_start_ms=_BEFORE_EVERYTHING_MS)
+        batch = Batch(range(offset, offset + len(chunk)), records, [appended for _, appended in decoded])
+        yield from simulation.take(state, plan, batch)
+        offset += len(chunk)
+    if plan is EMPTY_PLAN:
+        simulation.summary.take_catalogue(_published(documents, 0))
+
+
+def _recorded(line: bytes | None) -> tuple[Record, int | None]:
+    return decode_recorded(line) if line else (Ignored(), None)
+
+
+def _published(documents: Sequence[Document], published_ms: int) -> Catalogue:
+    publication = publications.Publication(
+        by="simulate", expects={key_of(document): 0 for document in documents}, documents=tuple(documents)
+    )
+    catalogue, valid = publications.take(Catalogue(), 0, published_ms, publication)
+    assert valid, "documents that were checked publish"
+    return catalogue
+
+
+def _chunks(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    rest = iter(lines)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+class _LoggedPartition:
+    """A partition being decided again, at the places at which its worker decided."""
+
+    def __init__(self, path: Path, simulation: Simulation) -> None:
+        lines = read_log(path)
+        header = next(lines, None)
+        if not isinstance(header, LogHeader):
+            raise InputError(f"{path}: empty; `livepromo log PARTITION --out {path}` writes one")
+        self.partition, self.topic, self._path = header.partition, header.topic, path
+        self._simulation, self._lines = simulation, lines
+        self.state, self.plan = State(simulation.horizons), EMPTY_PLAN
+        self._publications: list[PublicationLine] = []
+        self.catalogue = Catalogue()
+        self.records: list[RecordLine] = []
+        self._next: EntryLine | RecordLine | None = None
+        self._advance()
+
+    @property
+    def received_ms(self) -> int:
+        """When the next record had been received; partitions are woven together by it."""
+        return self._next.received_ms if isinstance(self._next, RecordLine) else -1
+
+    @property
+    def has_more(self) -> bool:
+        return self._next is not None
+
+    def _advance(self) -> None:
+        while True:
+            line = next(self._lines, None)
+            if isinstance(line, PublicationLine):
+                self._publications.append(line)
+                continue
+            assert not isinstance(line, LogHeader), self._path
+            self._next = line
+            return
+
+    def take(self, until_ms: int) -> Iterator[Decision]:
+        """Take what comes next: a control entry, or the records up to the next one, to `until_ms`, or to the size of a slice."""
+        if isinstance(self._next, EntryLine):
+            self._take_catalogue(self._next.catalogue)
+            self._advance()
+            return
+        slice_: list[RecordLine] = []
+        while isinstance(self._next, RecordLine) and len(slice_) < SLICE_RECORDS and (not slice_ or self._next.received_ms <= until_ms):
+            slice_.append(self._next)
+            self._advance()
+        records, _ = decode_all([line.as_bytes() for line in slice_], decode, _BUG)
+        batch = Batch([line.offset for line in slice_], records, [line.received_ms for line in slice_])
+        yield from self._simulation.take(self.state, self.plan, batch)
+
+    def _take_catalogue(self, position: int) -> None:
+        while self.catalogue.position < position:
+            line = next((p for p in self._publications if p.offset >= self.catalogue.position), None)
+            if line is None or line.offset >= position:
+                raise InputError(f"{self._path}: the publications before {position} are missing")
+            publication = publications.decode(line.value.encode())
+            self.catalogue, _ = publications.take(self.catalogue, line.offset, line.published_ms, publication)
+        self.plan = compile_plan(self.catalogue)
+
+
+def run_logged(simulation: Simulation, paths: Sequence[Path]) -> Iterator[Decision]:
+    """Yield the decisions over logs of partitions, each decided at the same places again, with one set of limits for all."""
+    partitions = [_LoggedPartition(path, simulation) for path in paths]
+    if len({(p.topic, p.partition) for p in partitions}) < len(partitions):
+        raise InputError("two of the logs are of the same partition")
+    waiting = [(p.received_ms, at) for at, p in enumerate(partitions) if p.has_more]
+    heapq.heapify(waiting)
+    newest = Catalogue()
+    while waiting:
+        _, at = heapq.heappop(waiting)
+        partition = partitions[at]
+        yield from partition.take(waiting[0][0] if waiting else 1 << 62)
+        if partition.catalogue.position > newest.position:
+            newest = partition.catalogue
+            simulation.summary.take_catalogue(newest)
+        if partition.has_more:
+            heapq.heappush(waiting, (partition.received_ms, at))
+
+
+def decision_line(decision: Decision) -> bytes:
+    """Return a decision as a JSON line: `{"grant":{…}}` or `{"denial":{…}}`."""
+    return b'{"%b":%b}\n' % (b"grant" if isinstance(decision, Grant) else b"denial", decision.as_json())
+
+
+__all__ = ["Simulation", "decision_line", "run_logged", "run_recorded"]

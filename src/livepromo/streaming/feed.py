@@ -1,0 +1,326 @@
+"""Slices of a group's partitions for a Faust agent, from a consumer of our own: fetched, bounded, committed, handed over whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import chain
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from mode import Service
+
+from livepromo.streaming import columns
+from livepromo.streaming.errors import PositionLostError, UnavailableError
+from livepromo.streaming.offsets import OffsetTracker, Partition
+
+WEEK_MS = 7 * 24 * 3_600_000
+START_RETRY_S = 1.0
+IDLE_S = 0.1
+BUSY_S = 0.02  # while a partition is at its bound, the others are asked often, so that it is asked again soon
+
+
+class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mode has no types
+    """Fetches slices of the topics into a channel; commits what is acknowledged, and only the contiguous prefix of it.
+
+    What becomes of a partition is said to its owner in this order, never two of them at once:
+
+    - `on_taken(partition)` returns the offset to start from; None: the group's committed offset, or the beginning if there is none.
+    - Slices go to the channel; each begins where the one before ended.
+    - At a rebalance, which revokes everything, nothing new begins and what has begun finishes (bounded, then committed).
+    - Given back: `on_kept(partition)` returns the offset to go on from. Not given back: `on_lost(partition)`, perhaps while somebody
+      else takes it already. `on_lost` is also called for a partition whose `on_taken` did not end, and at a clean stop.
+
+    Without `on_kept` a partition that comes back is lost and taken. Heartbeats go on while these run. Whatever one of them raises
+    crashes the service, and with it the app. Nothing is paused: a partition with `slices_in_flight` slices is not asked for more.
+
+    `settings` go to the consumer (security, `isolation_level`, sizes).
+    """
+
+    def __init__(  # noqa: PLR0913  # a bound each
+        self,
+        app: Any,  # noqa: ANN401  # faust.App has no types
+        channel: Any,  # noqa: ANN401
+        topics: Iterable[str],
+        *,
+        group: str,
+        servers: str,
+        on_taken: Callable[[Partition], Awaitable[int | None]],
+        on_lost: Callable[[Partition], Awaitable[None]],
+        on_kept: Callable[[Partition], Awaitable[int | None]] | None = None,
+        slice_records: int = 2000,
+        slices_in_flight: int = 3,
+        commit_s: float = 0.5,
+        drain_s: float = 10.0,
+        session_s: float = 10.0,
+        as_columns: bool = True,
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
+        self.app = app
+        self._channel = channel
+        self._topics = list(topics)
+        self._on_taken = on_taken
+        self._on_lost = on_lost
+        self._on_kept = on_kept
+        self._slice_records = slice_records
+        self._slices_in_flight = slices_in_flight
+        self._commit_s = commit_s
+        self._drain_s = drain_s
+        self._as_columns = as_columns
+        self._settings = {
+            "group_id": group,
+            "bootstrap_servers": servers,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",  # a position that is gone is an error, never a jump
+            "partition_assignment_strategy": [StickyPartitionAssignor],
+            "session_timeout_ms": int(session_s * 1000),
+            "heartbeat_interval_ms": int(session_s * 1000 / 4),
+            "rebalance_timeout_ms": 30_000,
+            "max_poll_interval_ms": WEEK_MS,  # waiting in place for Redis is no reason to leave the group
+            "fetch_max_wait_ms": 100,
+            "max_partition_fetch_bytes": 1 << 20,
+            "fetch_max_bytes": 16 << 20,
+        } | settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._offsets = OffsetTracker()
+        self._ready: set[Partition] = set()  # may be fetched
+        self._held: set[Partition] = set()  # taken, and neither kept nor lost since the last rebalance began
+        self._begun: set[Partition] = set()  # told to take, and not told to lose
+        self._answered_ms: dict[Partition, tuple[int | None, int | None]] = {}  # arrival of the last two answers of the broker
+        self._taking: asyncio.Task[None] | None = None
+        self._revoking = False
+        self._generation = 0
+        self._committing = asyncio.Lock()
+        super().__init__(loop=app.loop, beacon=app.beacon)
+
+    # -- the life of the service
+
+    async def on_start(self) -> None:
+        """Join the group, as soon as Kafka is there."""
+        self.app.flow_control.resume()  # Faust's streams wait for this; its own consumer, which is off, would do it
+        while not self.should_stop:
+            consumer = AIOKafkaConsumer(**self._settings)
+            try:
+                await consumer.start()
+            except KafkaError as error:
+                await consumer.stop()
+                if not error.retriable:
+                    raise UnavailableError(f"kafka refuses the group {self._settings['group_id']}: {error!r}") from error
+                self.log.warning("waiting for kafka: %r", error)
+                await self.sleep(START_RETRY_S)
+                continue
+            self._consumer = consumer
+            consumer.subscribe(self._topics, listener=self)
+            return
+
+    async def on_stop(self) -> None:
+        """Finish what has begun, commit it, give every partition up, and leave the group."""
+        if self._consumer is None:
+            return
+        await self._let_go()
+        try:
+            if self._taking is not None:
+                await asyncio.wait([self._taking], timeout=self._drain_s)
+            await self._lose(self._begun)
+        finally:
+            await self._consumer.stop()
+
+    # -- fetching
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _fetch(self) -> None:
+        while not self.should_stop:
+            wanted = [p for p in self._ready if self._offsets.in_flight(p) < self._slices_in_flight]
+            if not wanted or self._revoking or self._consumer is None:
+                await self._offsets.wait_for_change(IDLE_S)
+                continue
+            timeout_s = IDLE_S if len(wanted) == len(self._ready) else BUSY_S
+            try:
+                pieces = await columns.fetch(
+                    self._consumer, wanted, records=self._slice_records, timeout_s=timeout_s, as_columns=self._as_columns
+                )
+            except NoOffsetForPartitionError:
+                continue  # said of the time before the partition was given its position
+            except OffsetOutOfRangeError as error:
+                self._check_out_of_range(error)
+                continue
+            generation = self._generation
+            for part in chain.from_iterable(piece.cut(self._slice_records) for piece in pieces):
+                if generation == self._generation and part.partition in self._ready:  # else revoked: whoever owns it fetches it again
+                    self._offsets.opened(part)
+                    await self._channel.put(part)
+            self._observe()
+
+    def _check_out_of_range(self, error: OffsetOutOfRangeError) -> None:
+        for tp, offset in error.args[0].items():
+            partition = Partition(*tp)
+            if partition in self._ready and self._offsets.position(partition) == offset:
+                raise PositionLostError(
+                    f"{partition}: the log does not hold offset {offset} any more: records were deleted before they were read; "
+                    "keep them for longer, and say where to go on"
+                ) from error
+
+    def _observe(self) -> None:
+        assert self._consumer is not None
+        for partition in self._ready:
+            _, last = self._answered_ms.get(partition, (None, None))
+            try:
+                now = self._consumer.last_poll_timestamp(TopicPartition(*partition))
+            except IllegalStateError:  # the assignment is being replaced
+                return
+            if now != last:
+                self._answered_ms[partition] = last, now
+
+    def owns(self, partition: Partition) -> bool:
+        """Say whether work on the partition may begin now: it is taken, and not being revoked."""
+        return partition in self._ready and not self._revoking
+
+    def read_to_end(self, partition: Partition) -> bool:
+        """Say whether everything that the broker had at its last answer is delivered and acknowledged.
+
+        Compared with the high watermark: records of a transaction that is open become visible later, with old timestamps.
+        """
+        if not self.owns(partition) or self._consumer is None or self._offsets.in_flight(partition):
+            return False
+        try:
+            end = self._consumer.highwater(TopicPartition(*partition))  # None until the first answer
+        except IllegalStateError:
+            return False
+        position = self._offsets.position(partition)
+        return end is not None and position is not None and position >= end
+
+    def complete_until_ms(self, partition: Partition) -> int | None:
+        """Return the instant, by this machine's clock, before which nothing was appended that is not processed; None in a backlog.
+
+        That is when the answer *before* the last one arrived: the last one was asked for after it. The arrival of the last one itself
+        would be too late, by however long this process was frozen between the broker's answer and now.
+        """
+        return self._answered_ms.get(partition, (None, None))[0] if self.read_to_end(partition) else None
+
+    # -- committing
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _commit_regularly(self) -> None:
+        while not self.should_stop:
+            await self.sleep(self._commit_s)
+            if self._consumer is not None:
+                await self.commit()
+
+    async def commit(self) -> None:
+        """Commit the acknowledged prefix of each partition. Not being able to is no error: what counts is in the journals."""
+        async with self._committing:
+            offsets = self._offsets.committable()
+            if not offsets or self._consumer is None:
+                return
+            try:
+                await self._consumer.commit({TopicPartition(*p): offset for p, offset in offsets.items()})
+            except (CommitFailedError, IllegalStateError):
+                self.log.info("not committed, the group has moved on: %r", offsets)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                self.log.warning("not committed yet: %r", error)
+            else:
+                self._offsets.committed(offsets)
+
+    # -- membership: aiokafka logs and drops what these two raise, so they crash the service themselves
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # always all of them
+        """Finish what has begun and commit it. Heartbeats go on meanwhile."""
+        try:
+            await self._let_go()
+        except Exception as error:  # noqa: BLE001  # the boundary to aiokafka
+            await self.crash(error)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Start to take; aiokafka sends no heartbeat until this returns, so it must not wait for a restore."""
+        before, self._taking = self._taking, None
+        partitions = {Partition(*tp) for tp in assigned}
+        self._offsets.draining = self._revoking = False
+        self._taking = asyncio.get_running_loop().create_task(self._take_all(partitions, self._generation, before), name="feed takes")
+
+    async def _let_go(self) -> None:
+        self._revoking = self._offsets.draining = True
+        self._generation += 1
+        if self._taking is not None:
+            self._taking.cancel()
+        ready, self._ready = self._ready, set()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_s
+        while any(map(self._offsets.begun, ready)) and loop.time() < deadline:
+            await self._offsets.wait_for_change(IDLE_S)
+        try:
+            await asyncio.wait_for(self.commit(), max(1.0, deadline - loop.time()))  # aiokafka repeats it for ever without a broker
+        except (TimeoutError, KafkaError) as error:
+            self.log.warning("not committed before letting go, the next owner repeats some: %r", error)
+        self._offsets.forget(ready)
+        self._answered_ms.clear()
+
+    async def _take_all(self, partitions: set[Partition], generation: int, before: asyncio.Task[None] | None) -> None:
+        try:
+            if before is not None:  # aiokafka may swallow a cancellation: what was being taken may go on for a while
+                await asyncio.wait([before])
+            kept = self._held & partitions if self._on_kept is not None else set()
+            await self._lose(self._begun - kept)
+            await asyncio.gather(*(self._take(partition, generation, kept=partition in kept) for partition in sorted(partitions)))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it crashes the service
+            if generation == self._generation:  # what is taken away while it is being taken may fail as it likes
+                await self.crash(error)
+            else:
+                self.log.info("taking ended, after a rebalance, with %r", error)
+
+    async def _lose(self, partitions: set[Partition]) -> None:
+        lost = sorted(partitions)
+        self._begun.difference_update(lost)
+        self._held.difference_update(lost)
+        await asyncio.gather(*map(self._on_lost, lost))
+
+    async def _take(self, partition: Partition, generation: int, *, kept: bool) -> None:
+        if kept:
+            while self._offsets.begun(partition):  # what outlived the bound of the drain: nothing may run beside on_kept
+                await self._offsets.wait_for_change(IDLE_S)
+            self._held.discard(partition)
+            assert self._on_kept is not None
+            position = await self._on_kept(partition)
+        else:
+            self._begun.add(partition)
+            position = await self._on_taken(partition)
+        if generation != self._generation:
+            return
+        position = await self._checked(partition, position)
+        if generation != self._generation:
+            return
+        assert self._consumer is not None
+        self._consumer.seek(TopicPartition(*partition), position)
+        self._offsets.begin(partition, position)
+        self._held.add(partition)
+        self._ready.add(partition)
+        self._offsets.changed.set()
+        self.log.info("%s %s from offset %d", "goes on with" if kept else "takes", partition, position)
+
+    async def _checked(self, partition: Partition, position: int | None) -> int:
+        """Return a position that lies within the log."""
+        assert self._consumer is not None
+        tp = TopicPartition(*partition)
+        begin = (await self._consumer.beginning_offsets([tp]))[tp]
+        end = (await self._consumer.end_offsets([tp]))[tp]
+        if position is None:
+            position = await self._consumer.committed(tp)
+            if position is None:
+                return int(begin)
+        if not begin <= position <= end:
+            raise PositionLostError(
+                f"{partition}: to go on from offset {position}, but the log holds {begin} to {end}: records were deleted before they were "
+                "read, or the topic was made anew; say where to go on"
+            )
+        return position

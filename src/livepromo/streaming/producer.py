@@ -1,0 +1,151 @@
+"""Side outputs: batches to any topic, awaited; at least once, in order for each partition of a call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    UnknownProducerId,
+    UnknownTopicOrPartitionError,
+)
+
+from livepromo.streaming.errors import MissingTopicError, RecordTooLargeError, UnavailableError
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 900 << 10
+RETRY_S = 0.1
+RETRY_LIMIT_S = 5.0
+
+OutRecord = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]  # key, value, headers
+
+
+class Outbox:
+    """One idempotent producer for all side outputs of a process.
+
+    A send returns when all in-sync replicas have every record. While Kafka is away it waits. After a failure that may be repeated the
+    batch is sent again, so a record may stand twice; it is never left out.
+    """
+
+    def __init__(self, servers: str, *, batch_bytes: int = BATCH_BYTES, compression: str | None = "lz4", **security: Any) -> None:  # noqa: ANN401
+        self._settings = {
+            "bootstrap_servers": servers,
+            "enable_idempotence": True,
+            "linger_ms": 0,
+            "max_batch_size": batch_bytes,
+            "max_request_size": 2 * batch_bytes,
+            "compression_type": compression,
+            **security,
+        }
+        self._producer: Any = None  # an AIOKafkaProducer, which has no types
+        self._replacing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect; waits while Kafka is away.
+
+        Raises:
+            UnavailableError: Kafka refuses us.
+        """
+        self._producer = await self._started()
+
+    async def close(self) -> None:
+        """Close the connection; sends that are under way are finished first."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions the topic has.
+
+        Raises:
+            MissingTopicError: it is not there.
+        """
+        assert self._producer is not None, "the outbox is not started"
+        try:
+            return len(await self._producer.partitions_for(topic))
+        except UnknownTopicOrPartitionError as error:
+            raise MissingTopicError(f"topic {topic} is not there: make it, or name another") from error
+        except KafkaError as error:
+            raise UnavailableError(f"topic {topic} cannot be asked for: {error!r}") from error
+
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+        """Append the records (key, value, headers) to the partition, in order, in as many batches as it takes.
+
+        Raises:
+            RecordTooLargeError: the topic does not take one of them; those before it are there.
+            UnavailableError: the broker refuses for a reason that does not pass.
+        """
+        at, largest = 0, len(records)
+        wait_s = RETRY_S
+        while at < len(records):
+            producer = self._producer
+            assert producer is not None, "the outbox is not started"
+            batch = producer.create_batch()
+            stop = at
+            while stop < min(len(records), at + largest):
+                key, value, headers = records[stop]
+                if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
+                    break
+                stop += 1
+            batch.close()
+            try:
+                await (await producer.send_batch(batch, topic, partition=partition))
+            except MessageSizeTooLargeError as error:
+                await self._replace(producer)  # the numbering of its batches has a hole now
+                if stop - at == 1:
+                    key, value, _ = records[at]
+                    size = len(key or b"") + len(value or b"")
+                    raise RecordTooLargeError(f"{topic}[{partition}] does not take a record of {size} bytes, key {key!r}") from error
+                largest = (stop - at) // 2
+                continue
+            except (OutOfOrderSequenceNumber, UnknownProducerId, ProducerClosed) as error:
+                logger.warning("%s[%d]: sending again with a new producer: %r", topic, partition, error)
+                await self._replace(producer)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise UnavailableError(f"{topic}[{partition}]: sending failed: {error!r}") from error
+                logger.warning("%s[%d]: sending again: %r", topic, partition, error)
+            else:
+                at = stop
+                wait_s = RETRY_S
+                continue
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_LIMIT_S)
+
+    async def send_many(self, outputs: Mapping[tuple[str, int], Sequence[OutRecord]]) -> None:
+        """Send to several (topic, partition) at once; returns when all is there. The first error is raised when all have ended."""
+        ended = await asyncio.gather(*(self.send(*where, records) for where, records in outputs.items()), return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _started(self) -> AIOKafkaProducer:
+        wait_s = RETRY_S
+        while True:
+            producer = AIOKafkaProducer(**self._settings)
+            try:
+                await producer.start()
+            except KafkaError as error:
+                await producer.stop()
+                if not error.retriable:
+                    raise UnavailableError(f"kafka refuses a producer: {error!r}") from error
+                logger.warning("waiting for kafka: %r", error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_LIMIT_S)
+            else:
+                return producer
+
+    async def _replace(self, old: AIOKafkaProducer) -> None:
+        async with self._replacing:
+            if old is not self._producer:  # another send has done it
+                return
+            self._producer = await self._started()
+        await old.stop()

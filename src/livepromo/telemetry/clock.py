@@ -1,0 +1,20 @@
+"""What time it is, for measurements alone: no decision depends on these."""
+
+from __future__ import annotations
+
+import time
+
+
+def wall_ms() -> int:
+    """Return the wall clock of this machine, to compare with times that other machines wrote down."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_s() -> float:
+    """Return seconds that only grow, to measure how long something took."""
+    return time.monotonic()
+
+
+def cpu_s() -> float:
+    """Return the processor time that this thread has used, in seconds."""
+    return time.thread_time()

@@ -1,0 +1,285 @@
+"""The match stage of one partition: events → candidates, and the order of steps that loses nothing."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+from livepromo.behaviour.decoding import decode
+from livepromo.engine.boundary import advance_all, decode_all
+from livepromo.engine.journalling import (
+    Part,
+    PositionPart,
+    Surroundings,
+    entry_key,
+    entry_parts,
+    merge_ids,
+    parts_of,
+    position_part,
+    restore_part,
+)
+from livepromo.engine.partition import Batch, Changes, State, merge
+from livepromo.ledger.sources import CandidateBatch, encode_batch
+from livepromo.model.decisions import Candidate, Denial
+from livepromo.model.ids import partition_of
+from livepromo.model.records import DeadReason, Event, Malformed, Membership, Position, Profile, Record
+from livepromo.streaming.errors import DoesNotFitError
+from livepromo.streaming.journal import Journal
+from livepromo.streaming.offsets import SPAN_OFFSETS, Slice
+from livepromo.worker.ports import OutRecord
+from livepromo.worker.publishing import Publications
+from livepromo.worker.shared import Shared, log
+
+DEAD_LETTER_BYTES = 1024 * 1024
+BUGS_IN_A_ROW = 100
+HOUR_S = 3600.0
+UNKNOWN_TZDATA = "unknown"
+_BUG: Record = Malformed(DeadReason.BUG)
+_home_of = lru_cache(maxsize=65_536)(partition_of)
+
+Sent = dict[tuple[str, int], list[OutRecord]]
+
+
+class MatchOwner:
+    """The owner of one partition of the events topic: takes its slices, one at a time and in order."""
+
+    def __init__(self, partition: int, shared: Shared, publications: Publications, tzdata: str) -> None:
+        self.partition, self._shared, self._publications = partition, shared, publications
+        self._surroundings = Surroundings(shared.topics.event_partitions, tzdata)
+        self.state = State(shared.horizons)
+        self.journal = self._new_journal()
+        self._entries_from = 0
+        self._bugs_in_a_row = 0
+        self._appended_s = shared.monotonic()
+
+    def _new_journal(self) -> Journal:
+        return Journal(self._shared.log, self._shared.topics.state, self.partition, monotonic=self._shared.monotonic)
+
+    # -- taking over ---------------------------------------------------------------------------------------------
+
+    async def take_over(self, committed: int | None = None) -> int:
+        """Claim the partition, restore its state, name the new epoch everywhere; return the offset from which to read.
+
+        `committed` is the group's committed offset, if there is one. Raises DoesNotFitError when what is held does not fit.
+        """
+        shared, topics = self._shared, self._shared.topics
+        self.state = State(shared.horizons)
+        self.journal = self._new_journal()
+        await self.journal.claim()
+        shared.failpoints.reach("takeover.claimed")
+        last = await self._restore()
+        shared.failpoints.reach("takeover.restored")
+        if last is None:
+            if committed is not None:
+                raise DoesNotFitError(
+                    f"{topics.state}[{self.partition}] holds no state, but the group has read {topics.events} up to {committed}: "
+                    "restore the state from the backup set"
+                )
+            begin = await shared.patiently("the events topic's begin", lambda: shared.log.begin(topics.events, self.partition))
+            self.state.position = Position(begin, 0)
+        else:
+            self._check_fits(last)
+        await shared.patiently("the catalogue", lambda: self._publications.follow_to(self.state.catalogue))
+        await self._name_epoch()
+        shared.failpoints.reach("takeover.named")
+        end = await shared.patiently("the events topic's end", lambda: shared.log.end(topics.events, self.partition))
+        # What the older owner may have sent beyond its durable position is the same only under the same control entries.
+        self._entries_from = min(self.state.position.offset + SPAN_OFFSETS, end)
+        return self.state.position.offset
+
+    async def _restore(self) -> PositionPart | None:
+        last: PositionPart | None = None
+        records = 0
+        async for batch in self.journal.restore():
+            for key, payload, _ in batch:
+                last = restore_part(self.state, key, payload) or last
+            records += len(batch)
+        self.state.ids.expire(self.state.stream_ms)
+        metrics = self._shared.metrics
+        metrics.takeover_records_total.labels(stage="match").inc(records)
+        if self.journal.void:
+            metrics.void_records_total.labels(topic=self._shared.topics.state).inc(self.journal.void)
+        return last
+
+    def _check_fits(self, last: PositionPart) -> None:
+        topic = f"{self._shared.topics.state}[{self.partition}]"
+        if last.partitions != self._surroundings.partitions:
+            raise DoesNotFitError(
+                f"{topic} was written for {last.partitions} partitions of {self._shared.topics.events}, there are now "
+                f"{self._surroundings.partitions}: users have moved; see the documentation on adding partitions"
+            )
+        if UNKNOWN_TZDATA not in {last.tzdata, self._surroundings.tzdata} and last.tzdata > self._surroundings.tzdata:
+            raise DoesNotFitError(
+                f"{topic} was written with time zones of {last.tzdata}, this worker has {self._surroundings.tzdata}: update tzdata"
+            )
+
+    async def _name_epoch(self) -> None:
+        """Tell every candidates partition who owns the source now: from there on it drops what older owners send."""
+        naming = encode_batch(CandidateBatch(self.partition, self.journal.epoch, self.state.position))
+        topics = self._shared.topics
+        await self._shared.outbox.send_many(
+            {(topics.candidates, number): [(None, naming, ())] for number in range(topics.candidate_partitions)}
+        )
+
+    async def keep(self) -> int:
+        """Go on with a partition that a rebalance gave back: where it stood, unless somebody claimed it meanwhile."""
+        if await self._shared.patiently("the journal", self.journal.still_ours):
+            return self.state.position.offset
+        return await self.take_over()
+
+    # -- slices --------------------------------------------------------------------------------------------------
+
+    async def take_slice(self, piece: Slice) -> None:
+        """Match a slice: candidates and side outputs, then the state, then return. What the state holds already is not matched again."""
+        state = self.state
+        if piece.next_offset <= state.position.offset:
+            return
+        start = bisect_left(piece.offsets, state.position.offset)
+        values, keys = piece.values[start:], piece.keys[start:]
+        records, bugs = decode_all(values, decode, _BUG)
+        batch = Batch(piece.offsets[start:], records, piece.timestamps_ms[start:])
+        metrics = self._shared.metrics
+        metrics.record_bytes_total.inc(sum(len(value) for value in values if value))
+        metrics.misplaced_records_total.inc(self._misplaced(batch))
+        at = 0
+        while True:
+            part = batch.behind(at)
+            changes, more_bugs = advance_all(state, self._publications.plan(state.catalogue), self._shared.horizons, part)
+            done = at + changes.took == len(batch.records)
+            changes.position = Position(piece.next_offset if done else part.offsets[changes.took - 1] + 1, 0)
+            bugs.update({at + place: text for place, text in more_bugs.items()})
+            sent: Sent = {}
+            self._add_dead(sent, changes, part.offsets, keys[at:], values[at:])
+            self._add_outcomes(sent, changes)
+            self._report_bugs(bugs, at, changes, part.offsets)
+            await self._make_durable(changes, sent)
+            at += changes.took
+            if done:
+                return
+
+    async def _make_durable(self, changes: Changes, sent: Sent) -> None:
+        shared, state = self._shared, self.state
+        if sent:
+            await shared.outbox.send_many(sent)
+        shared.failpoints.reach("match.candidates_appended")
+        await self._append(parts_of(state, changes, self._surroundings))
+        shared.failpoints.reach("match.state_appended")
+        forgotten = merge(state, changes)
+        merge_ids(state, changes, forgotten)
+        self._count(changes)
+
+    async def _append(self, parts: Sequence[Part]) -> None:
+        before = self._shared.monotonic()
+        await self.journal.append(parts)
+        self._appended_s = self._shared.monotonic()
+        self._shared.metrics.state_append_seconds.observe(self._appended_s - before)
+
+    def _misplaced(self, batch: Batch) -> int:
+        count, here = self._shared.topics.event_partitions, self.partition
+        return sum(1 for r in batch.records if isinstance(r, Event | Profile | Membership) and _home_of(r.user, count) != here)
+
+    def _add_dead(
+        self, sent: Sent, changes: Changes, offsets: Sequence[int], keys: Sequence[bytes | None], values: Sequence[bytes | None]
+    ) -> None:
+        topics = self._shared.topics
+        origin = topics.events.encode(), b"%d" % self.partition
+        for place, reason in changes.dead:
+            value = values[place]
+            headers = [
+                ("reason", reason.value.encode()),
+                ("topic", origin[0]),
+                ("partition", origin[1]),
+                ("offset", b"%d" % offsets[place]),
+            ]
+            if value is not None and len(value) > DEAD_LETTER_BYTES:
+                value = value[:DEAD_LETTER_BYTES]
+                headers.append(("truncated", b"true"))
+            sent.setdefault((topics.dead_letters, 0), []).append((keys[place], value, headers))
+
+    def _add_outcomes(self, sent: Sent, changes: Changes) -> None:
+        topics, shared = self._shared.topics, self._shared
+        by_partition: dict[int, list[Candidate]] = {}
+        for outcome in changes.outcomes:
+            if isinstance(outcome, Candidate):
+                by_partition.setdefault(_home_of(outcome.campaign, topics.candidate_partitions), []).append(outcome)
+            elif shared.denials.says(outcome):
+                add_denial(sent, topics.denied, shared, outcome)
+        for number, candidates in by_partition.items():
+            value = encode_batch(CandidateBatch(self.partition, self.journal.epoch, self.state.position, tuple(candidates)))
+            sent[topics.candidates, number] = [(None, value, ())]
+
+    def _report_bugs(self, bugs: dict[int, str], at: int, changes: Changes, offsets: Sequence[int]) -> None:
+        for place, reason in changes.dead:
+            if reason is DeadReason.BUG:
+                log.error(
+                    "a bug made a dead letter of %s[%d]@%d:\n%s",
+                    self._shared.topics.events,
+                    self.partition,
+                    offsets[place],
+                    bugs[at + place],
+                )
+        struck = sum(reason is DeadReason.BUG for _, reason in changes.dead)
+        self._bugs_in_a_row = self._bugs_in_a_row + struck if struck == changes.took else 0
+        assert self._bugs_in_a_row < BUGS_IN_A_ROW, f"{self._bugs_in_a_row} records in a row met a bug: not going on"
+
+    def _count(self, changes: Changes) -> None:
+        metrics = self._shared.metrics
+        for outcome, count in (
+            ("taken", changes.taken),
+            ("repeat", changes.repeats),
+            ("ignored", changes.ignored),
+            ("dead", len(changes.dead)),
+        ):
+            metrics.records_total.labels(outcome=outcome).inc(count)
+        for reason, count in Counter(reason.value for _, reason in changes.dead).items():
+            metrics.dead_letters_total.labels(reason=reason).inc(count)
+        made = Counter(one.campaign for one in changes.outcomes if isinstance(one, Candidate))
+        for campaign, count in made.items():
+            metrics.candidates_total.labels(campaign).inc(count)
+        for (campaign, reason), count in Counter(
+            (one.campaign, one.reason.value) for one in changes.outcomes if isinstance(one, Denial)
+        ).items():
+            metrics.denials_total.labels(campaign, reason).inc(count)
+        if self.state.has_begun:
+            metrics.stream_time_timestamp_seconds.labels(partition=str(self.partition)).set(self.state.stream_ms / 1000)
+
+    # -- control entries and upkeep ------------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """Take what was published, renew the claim before it ages, and write the position again at least hourly."""
+        if self.journal.needs_renewal:
+            await self.journal.renew()
+            self._shared.failpoints.reach("renew.claimed")
+        newest = self._publications.newest.position
+        if newest > self.state.catalogue and self.state.position.offset >= self._entries_from:
+            parts, after = entry_parts(self.state, newest, self._surroundings)
+            at = self.state.position
+            await self._append(parts)
+            self._shared.failpoints.reach("catalogue.entry_appended")
+            self.state.entries[at] = newest
+            self.state.position, self.state.catalogue = after, newest
+            log.info("%s[%d] took the catalogue up to %d", self._shared.topics.events, self.partition, newest)
+        elif self._shared.monotonic() - self._appended_s > HOUR_S:
+            await self._write_again()
+
+    async def _write_again(self) -> None:
+        """Append the position anew, so that the broker remembers us, and drop control entries whose records are gone."""
+        state, topics = self.state, self._shared.topics
+        begin = await self._shared.patiently("the events topic's begin", lambda: self._shared.log.begin(topics.events, self.partition))
+        old = [at for at in state.entries if at.offset < begin]
+        parts: list[Part] = [(entry_key(at), None) for at in old]
+        await self._append([*parts, position_part(state, state.position, state.stream_ms, self._surroundings)])
+        for at in old:
+            del state.entries[at]
+
+    async def close(self) -> None:
+        """Let go of the partition."""
+        await self.journal.close()
+
+
+def add_denial(sent: Sent, topic: str, shared: Shared, denial: Denial) -> None:
+    """Add a denial to what is to be sent, by user."""
+    number = partition_of(denial.user, shared.topics.denied_partitions)
+    sent.setdefault((topic, number), []).append((denial.user.encode(), denial.as_json(), ()))

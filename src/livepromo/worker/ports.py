@@ -1,0 +1,24 @@
+"""What the steps of the worker need from outside, in no library's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+OutRecord = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+"""Key, value and headers of a record that leaves."""
+
+
+class Outbox(Protocol):
+    """Appends to topics that have many writers."""
+
+    async def send_many(self, batches: Mapping[tuple[str, int], Sequence[OutRecord]]) -> None:
+        """Append records to partitions, in order within each, and return when all of them are durable.
+
+        Waits while Kafka is away. Some may be appended twice, or appended though this raises.
+        """
+        ...
+
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
+        ...

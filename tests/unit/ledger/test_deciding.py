@@ -1,0 +1,148 @@
+"""What becomes of a candidate, limit by limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from livepromo.ledger.deciding import Row, add, decide, decide_all
+from livepromo.model.decisions import Denial, Grant, Limit, Reason
+from unit.ledger.builders import a_candidate, campaign_budget, user_budget, user_day, user_total
+
+
+def test_a_candidate_without_limits_is_granted() -> None:
+    candidate = a_candidate()
+    assert decide({}, candidate) == Grant(candidate, 10, ())
+
+
+def test_the_last_one_within_a_cap_is_granted_and_the_next_is_denied_with_cap_and_use() -> None:
+    candidate = a_candidate(user_total(3))
+    assert isinstance(decide({"camp/u1": {"total": 2}}, candidate), Grant)
+    denial = decide({"camp/u1": {"total": 3}}, candidate)
+    assert isinstance(denial, Denial)
+    assert (denial.reason, denial.limit, denial.used, denial.requested, denial.resets_at_ms) == (Reason.USER_TOTAL, 3, 3, None, None)
+    assert denial.as_json() == (
+        b'{"campaign":"camp","revision":3,"user":"u1","decided_at":1764549000000,"cause":{"kind":"did","event_id":"e1","event":"Charged",'
+        b'"ts":1764549000000},"reason":"user_total","limit":3,"used":3}'
+    )
+
+
+def test_a_denial_of_a_period_says_when_the_next_one_begins() -> None:
+    denial = decide({"camp/u1": {"day:20": 2}}, a_candidate(user_day(20, 2)))
+    assert isinstance(denial, Denial)
+    assert (denial.reason, denial.used, denial.resets_at_ms) == (Reason.USER_DAY, 2, 21 * 86_400_000)
+
+
+def test_a_denial_of_a_budget_says_what_was_requested_in_the_wallets_decimals() -> None:
+    denial = decide({"camp": {"amount": 9_950}}, a_candidate(campaign_budget(10_000, 75), amount=75, decimals=2))
+    assert isinstance(denial, Denial)
+    assert denial.as_json().endswith(b'"reason":"campaign_budget","limit":100,"used":99.5,"requested":0.75}')
+
+
+def test_the_first_limit_that_fails_is_the_one_that_is_said() -> None:
+    full: dict[str, Row] = {"camp/u1": {"total": 1, "day:5": 1, "amount": 10}, "camp": {"amount": 10}}
+    limits = [user_total(1), user_day(5, 1), user_budget(10), campaign_budget(10)]
+    while limits:
+        denial = decide(full, a_candidate(*limits))
+        assert isinstance(denial, Denial)
+        assert denial.reason is limits.pop(0).reason
+
+
+def test_a_grant_adds_to_every_slot_also_where_nothing_is_limited() -> None:
+    grant = decide({}, a_candidate(user_total(None), user_day(5, 2), user_budget(None), campaign_budget(100)))
+    assert isinstance(grant, Grant)
+    assert grant.adds == (("camp/u1", "total", 1), ("camp/u1", "day:5", 1), ("camp/u1", "amount", 10), ("camp", "amount", 10))
+
+
+def test_a_reward_larger_than_what_is_left_is_denied_and_a_smaller_one_still_fits() -> None:
+    rows = {"camp": {"amount": 95}}
+    assert isinstance(decide(rows, a_candidate(campaign_budget(100, 6), amount=6)), Denial)
+    assert isinstance(decide(rows, a_candidate(campaign_budget(100, 5), amount=5)), Grant)
+
+
+def test_a_partial_reward_is_the_least_that_is_left_of_any_budget_and_says_what_was_requested() -> None:
+    rows = {"camp/u1": {"amount": 93}, "camp": {"amount": 996}}
+    grant = decide(rows, a_candidate(user_total(9), user_budget(100), campaign_budget(1_000), partial=True))
+    assert isinstance(grant, Grant)
+    assert grant.amount_units == 4
+    assert grant.adds == (("camp/u1", "total", 1), ("camp/u1", "amount", 4), ("camp", "amount", 4))
+    assert b'"points":4,' in grant.as_json()
+    assert b'"requested":10}}' in grant.as_json()
+
+
+@pytest.mark.parametrize(
+    ("user_used", "campaign_used", "reason"), [(100, 0, "user_budget"), (0, 100, "campaign_budget"), (100, 100, "user_budget")]
+)
+def test_a_partial_reward_of_which_nothing_is_left_is_denied_by_the_budget_that_is_used_up(
+    user_used: int, campaign_used: int, reason: str
+) -> None:
+    rows = {"camp/u1": {"amount": user_used}, "camp": {"amount": campaign_used}}
+    denial = decide(rows, a_candidate(user_budget(100), campaign_budget(100), partial=True))
+    assert isinstance(denial, Denial)
+    assert (denial.reason, denial.limit, denial.used, denial.requested) == (reason, 100, 100, 10)
+
+
+def test_a_partial_reward_is_still_denied_by_a_limit_that_counts() -> None:
+    denial = decide({"camp/u1": {"total": 1}, "camp": {"amount": 95}}, a_candidate(user_total(1), campaign_budget(100), partial=True))
+    assert isinstance(denial, Denial)
+    assert denial.reason is Reason.USER_TOTAL
+
+
+def test_a_budget_that_was_lowered_below_what_is_used_denies_and_says_both() -> None:
+    denial = decide({"camp": {"amount": 150}}, a_candidate(campaign_budget(100), partial=True))
+    assert isinstance(denial, Denial)
+    assert (denial.limit, denial.used) == (100, 150)
+
+
+def test_a_period_older_than_the_three_that_a_users_row_keeps_counts_as_used_up() -> None:
+    rows = {"camp/u1": {"day:10": 1, "day:12": 1, "day:13": 1}}
+    denial = decide(rows, a_candidate(user_day(9, 5)))
+    assert isinstance(denial, Denial)
+    assert (denial.reason, denial.limit, denial.used) == (Reason.USER_DAY, 5, 5)
+    assert isinstance(decide(rows, a_candidate(user_day(11, 5))), Grant)
+
+
+def test_a_period_older_than_those_kept_that_has_no_cap_adds_nothing() -> None:
+    rows = {"camp/u1": {"day:10": 1, "day:12": 1, "day:13": 1}}
+    grant = decide(rows, a_candidate(user_total(None), user_day(9, None)))
+    assert isinstance(grant, Grant)
+    assert grant.adds == (("camp/u1", "total", 1),)
+
+
+def test_with_fewer_than_three_periods_kept_none_was_dropped_so_an_older_one_is_empty() -> None:
+    assert isinstance(decide({"camp/u1": {"day:12": 1, "day:13": 1, "week:1": 3, "week:2": 1}}, a_candidate(user_day(9, 5))), Grant)
+
+
+def test_a_campaign_row_keeps_every_period() -> None:
+    row: Row = {}
+    for day in (5, 9, 7, 8, 1, 10):
+        add(row, f"day:{day}", 1, keeps_all=True)
+    assert row == {f"day:{day}": 1 for day in (5, 9, 7, 8, 1, 10)}
+    limit = Limit(Reason.CAMPAIGN_DAY, "camp", "day:2", 1, 1)
+    assert isinstance(decide({"camp": row}, a_candidate(limit)), Grant)
+
+
+def test_a_users_row_keeps_the_newest_three_periods_of_each_kind() -> None:
+    row: Row = {}
+    for slot in ("total", "day:99", "week:14", "day:100", "day:98", "amount", "day:101", "week:13", "day:97", "day:101", "month:3"):
+        add(row, slot, 1, keeps_all=False)
+    assert row == {"total": 1, "amount": 1, "day:99": 1, "day:100": 1, "day:101": 2, "week:13": 1, "week:14": 1, "month:3": 1}
+
+
+def test_later_candidates_see_what_earlier_ones_used() -> None:
+    candidates = [a_candidate(user_total(2), number=n) for n in range(4)]
+    decisions, changed = decide_all({"camp/u1": {"total": 1}}, candidates)
+    assert [type(d) for d in decisions] == [Grant, Denial, Denial, Denial]
+    assert changed == {"camp/u1": {"total": 2}}
+
+
+def test_deciding_leaves_the_rows_that_it_is_given_as_they_are_and_returns_only_those_that_changed() -> None:
+    rows: dict[str, Row] = {"camp/u1": {"total": 1}, "camp/u2": {"total": 9}, "camp": {"amount": 5}}
+    _, changed = decide_all(rows, [a_candidate(user_total(5), campaign_budget(100)), a_candidate(user_total(5, "u2"), user="u2")])
+    assert rows == {"camp/u1": {"total": 1}, "camp/u2": {"total": 9}, "camp": {"amount": 5}}
+    assert changed == {"camp/u1": {"total": 2}, "camp": {"amount": 15}}
+
+
+def test_a_denial_uses_up_nothing() -> None:
+    decisions, changed = decide_all({}, [a_candidate(user_total(5), campaign_budget(9))])
+    assert isinstance(decisions[0], Denial)
+    assert changed == {}
