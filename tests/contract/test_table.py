@@ -186,7 +186,6 @@ async def away(table: RedisTable) -> set[Away]:
         try:
             await call
         except UnavailableError as error:
-            assert f"({error.kind})" in str(error)
             kinds.add(error.kind)
     return kinds
 
@@ -283,9 +282,9 @@ async def test_what_a_newer_release_wrote_is_refused(own: RedisTable, own_server
             client.hset("{test.0}" + key, "offset", b"\x02\x01")
         else:
             client.set("{test.0}" + key, b"2 5 1" if key == "applied" else b"\x02\x80")
+    refused = own.progress(0) if key == "progress" else own.read(0, 5, ["a"])
     with pytest.raises(FormatError, match="upgrade"):
-        await own.progress(0)
-        await own.read(0, 5, ["a"])
+        await refused
 
 
 @pytest.mark.parametrize("namespace", ["", "a b", "{a}", "a*", "a/b"])

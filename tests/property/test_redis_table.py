@@ -41,6 +41,7 @@ class Tables(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        """Begin with two empty tables."""
         self.client.flushall()
         self.memory = MemoryTable()
         self.known: dict[tuple[int, int], Applied | None] = {}  # owner, partition
@@ -49,16 +50,19 @@ class Tables(RuleBasedStateMachine):
         self.copies: list[tuple[dict[bytes, bytes], MemoryTable]] = []
 
     def both(self, call: str, *args: Any) -> Any:
+        """Ask both tables; return what they agree on."""
         said = self.run(getattr(self.in_redis, call)(*args))
         assert said == self.run(getattr(self.memory, call)(*args))
         return said
 
     @rule(owner=owners, partition=partitions)
     def look(self, owner: int, partition: int) -> None:
+        """Let an owner learn where the table stands."""
         self.known[owner, partition], _ = self.both("progress", partition)
 
     @rule(owner=owners, partition=partitions, further=st.integers(0, 3), rows=rows, sources=sources, offset=st.integers(0, 2**50))
     def write_on(self, owner: int, partition: int, further: int, rows: dict, sources: dict, offset: int) -> None:
+        """Let an owner write what follows on what it knows."""
         known = self.known.get((owner, partition))
         applied = Applied(1, further) if known is None else Applied(known.generation, known.offset + further)
         if known is None:
@@ -68,36 +72,43 @@ class Tables(RuleBasedStateMachine):
 
     @rule(owner=owners, partition=partitions, reached=st.integers(0, 9), rows=rows, sources=sources, offset=st.integers(0, 2**50))
     def begin_a_generation(self, owner: int, partition: int, reached: int, rows: dict, sources: dict, offset: int) -> None:
+        """Let an owner fold from the start."""
         self.epoch += 1
         generation = next_generation(self.known.get((owner, partition)), self.epoch)
         self.write(owner, partition, Applied(generation, reached), rows, sources, offset)
 
     def write(self, owner: int, partition: int, applied: Applied, rows: dict, sources: dict, offset: int) -> None:
+        """Write to both tables as the owner, who may be behind."""
         if self.both("write", partition, self.known.get((owner, partition)), applied, rows, sources, offset):
             self.known[owner, partition] = applied
             self.generations[partition].add(applied.generation)
 
     @rule(partition=partitions, data=st.data())
     def forget(self, partition: int, data: st.DataObject) -> None:
+        """Forget all but a generation, the current one or not."""
         self.both("forget", partition, data.draw(st.sampled_from(sorted(self.generations[partition]))))
 
     @rule()
     def forget_everything(self) -> None:
+        """Empty the server."""
         self.client.flushall()
         self.memory = MemoryTable()
 
     @rule()
     def lose_scripts(self) -> None:
+        """Make the server forget its scripts."""
         self.client.script_flush()
 
     @rule()
-    def copy(self) -> None:
+    def keep_a_copy(self) -> None:
+        """Keep a copy of what the server holds."""
         keys = self.client.keys()
         self.copies.append(({key: self.client.dump(key) for key in keys}, copy.deepcopy(self.memory)))
 
     @precondition(lambda self: self.copies)
     @rule(data=st.data())
     def go_back(self, data: st.DataObject) -> None:
+        """Put the server back to an old copy."""
         keys, memory = data.draw(st.sampled_from(self.copies))
         self.client.flushall()
         for key, value in keys.items():
@@ -106,6 +117,7 @@ class Tables(RuleBasedStateMachine):
 
     @invariant()
     def every_row_of_every_generation_is_the_same(self) -> None:
+        """Compare everything."""
         for partition in PARTITIONS:
             for generation in sorted(self.generations[partition])[-4:]:
                 self.both("read", partition, generation, NAMES)

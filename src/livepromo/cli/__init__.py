@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Final
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 
-from livepromo.cli.errors import USAGE, exit_code
+from livepromo.cli.errors import USAGE, ending
 
 _Commands = dict[str, tuple[str, str]]
 
@@ -45,8 +45,9 @@ _INTERRUPTED: Final = 128 + signal.SIGINT
 _NOBODY_READS: Final = 128 + signal.SIGPIPE
 
 
-def _app(chosen: str | None) -> App:
-    """Return the parser. The chosen command's help is its docstring; the others have a line each, for which nothing is imported."""
+def _app(words: Sequence[str]) -> App:
+    """Return the parser. The help of the command in `words` is its docstring; the others have a line each, and are not imported."""
+    chosen = (*words[:2], "", "")
     app = App(
         name="livepromo",
         help="Promotion campaigns on a stream of events.",
@@ -61,29 +62,29 @@ def _app(chosen: str | None) -> App:
     for name, (where, line) in COMMANDS.items():
         if isinstance(where, dict):
             group = App(name=name, help=line)
-            for below, (path, _) in where.items():
-                group.command(path, name=below)
+            for below, (path, short) in where.items():
+                group.command(path, name=below, help=None if (name, below) == chosen[:2] else short)
             app.command(group)
         else:
-            app.command(where, name=name, help=None if name == chosen else line)
+            app.command(where, name=name, help=None if name == chosen[0] else line)
     return app
 
 
 def _unknown_command(words: Sequence[str]) -> str | None:
     """Return what to say of the first word that should be a command and is none."""
     known: dict[str, tuple[str | _Commands, str]] | _Commands = COMMANDS
-    path = "livepromo"
+    path = ""
     for word in words:
         if word.startswith("-"):
             return None
         if word not in known:
             near = get_close_matches(word, known, n=1)
             meant = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(known)}"
-            return f'{path} has no command "{word}": {meant}'
+            return f'there is no command "{path}{word}": {meant}'
         where = known[word][0]
         if isinstance(where, str):
             return None
-        known, path = where, f"{path} {word}"
+        known, path = where, f"{path}{word} "
     return None
 
 
@@ -92,15 +93,17 @@ def _say(message: str) -> None:
 
 
 def _run(words: Sequence[str]) -> int:
-    unknown = _unknown_command(words)
-    if unknown is not None:
-        _say(unknown)
+    wrong = _unknown_command(words)
+    if wrong is not None:
+        _say(wrong)
         return USAGE
     try:
-        code = _app(words[0] if words else None)(list(words), result_action="return_value")
+        code = _app(words)(list(words), result_action="return_value")
         sys.stdout.flush()  # here, where it can still be said that nobody reads
     except CycloptsError as error:
-        _say(str(error))
+        # cyclopts would import every command to name those that are near to an unknown one; commands were looked at above.
+        unknown = isinstance(error, UnknownCommandError) and error.unused_tokens
+        _say(f'there is no option "{unknown[0]}"' if unknown else str(error))
         return USAGE
     return code if isinstance(code, int) else 0
 
@@ -118,8 +121,8 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _NOBODY_READS
     except Exception as error:
-        code = exit_code(error)
-        if code is None:
+        known = ending(error)
+        if known is None:
             raise
-        _say(str(error))
-        return code
+        _say(f"{error}{known.hint}")
+        return known.code

@@ -37,7 +37,7 @@ def check(
     settings = load()
     catalogue = None
     if published:
-        from livepromo.worker.publishing import read_catalogue  # noqa: PLC0415 - Kafka's client is slow to import, and rarely needed
+        from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415 - Kafka's client is slow to import, and rarely needed
 
         catalogue = asyncio.run(read_catalogue(settings))
     read, problems = read_files(files, settings.timezone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from livepromo.settings import SettingsError
 
@@ -27,26 +27,34 @@ class UnfitError(Exception):
     """What Kafka or Redis hold does not fit: partitions, topic settings, lost state, a Redis that evicts; one line says what to do."""
 
 
+class Ending(NamedTuple):
+    """The exit code of an error, and what to say after its own words."""
+
+    code: int
+    hint: str = ""
+
+
 # By name: a command that needs none of these rooms must not pay for importing them.
-_EXIT_CODES: Final = {
-    "livepromo.cli.errors.InputError": INPUT,
-    "livepromo.simulation.files.InputError": INPUT,
-    "livepromo.settings.SettingsError": USAGE,
-    "livepromo.cli.errors.UnreachableError": OUTSIDE,
-    "livepromo.cli.errors.UnfitError": OUTSIDE,
-    "livepromo.streaming.errors.UnavailableError": OUTSIDE,
-    "livepromo.streaming.errors.DoesNotFitError": OUTSIDE,
-    "livepromo.ledger.table.UnavailableError": OUTSIDE,
-    "livepromo.ledger.redis_table.EvictingError": OUTSIDE,
-    "livepromo.ledger.formats.FormatError": OUTSIDE,
-    "livepromo.sandbox.servers.ServerError": OUTSIDE,
+ENDINGS: Final = {
+    "livepromo.cli.errors.InputError": Ending(INPUT),
+    "livepromo.simulation.files.InputError": Ending(INPUT),
+    "livepromo.settings.SettingsError": Ending(USAGE),
+    "livepromo.cli.errors.UnreachableError": Ending(OUTSIDE),
+    "livepromo.cli.errors.UnfitError": Ending(OUTSIDE),
+    "livepromo.streaming.errors.UnavailableError": Ending(OUTSIDE, ": does it run, and does LIVEPROMO_KAFKA say where?"),
+    "livepromo.streaming.errors.DoesNotFitError": Ending(OUTSIDE),
+    "livepromo.ledger.table.UnavailableError": Ending(OUTSIDE, ": does Redis run, and does LIVEPROMO_REDIS say where?"),
+    "livepromo.ledger.redis_table.EvictingError": Ending(OUTSIDE),
+    "livepromo.ledger.formats.FormatError": Ending(OUTSIDE),
+    "livepromo.documents.catalogue.FormatError": Ending(OUTSIDE),
+    "livepromo.sandbox.servers.ServerError": Ending(OUTSIDE),
 }
 
 
-def exit_code(error: Exception) -> int | None:
-    """Return the exit code of an error that a user can do something about; None for all others."""
+def ending(error: Exception) -> Ending | None:
+    """Return how the command ends for an error that a user can do something about; None for all others."""
     for kind in type(error).__mro__:
-        code = _EXIT_CODES.get(f"{kind.__module__}.{kind.__qualname__}")
-        if code is not None:
-            return code
+        known = ENDINGS.get(f"{kind.__module__}.{kind.__qualname__}")
+        if known is not None:
+            return known
     return None

@@ -66,7 +66,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
     ) -> None:
         self.app = app
         self._channel = channel
-        self._topics = list(topics)
+        self.topics = list(topics)
         self._on_taken = on_taken
         self._on_lost = on_lost
         self._on_kept = on_kept
@@ -118,7 +118,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
                 await self.sleep(START_RETRY_S)
                 continue
             self._consumer = consumer
-            consumer.subscribe(self._topics, listener=self)
+            consumer.subscribe(self.topics, listener=self)
             return
 
     async def on_stop(self) -> None:
@@ -204,6 +204,23 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         would be too late, by however long this process was frozen between the broker's answer and now.
         """
         return self._answered_ms.get(partition, (None, None))[0] if self.read_to_end(partition) else None
+
+    async def committed(self, partition: Partition) -> int | None:
+        """Return the group's committed offset; None if it never committed one."""
+        assert self._consumer is not None
+        offset: int | None = await self._consumer.committed(TopicPartition(*partition))
+        return offset
+
+    def lag(self, partition: Partition) -> int | None:
+        """Return how many offsets of the partition, as of the broker's last answer, are not fetched; None where that is not known."""
+        position = self._offsets.position(partition)
+        if self._consumer is None or position is None:
+            return None
+        try:
+            end = self._consumer.highwater(TopicPartition(*partition))
+        except IllegalStateError:
+            return None
+        return None if end is None else max(0, end - position)
 
     # -- committing
 

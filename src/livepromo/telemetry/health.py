@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
@@ -34,6 +34,14 @@ def bind(port: int | None, host: str = "0.0.0.0") -> socket.socket:  # noqa: S10
     raise SettingsError(f"the metrics ports from {first} to {last} are all taken: set {PREFIX}METRICS_PORT to a free one")
 
 
+def _answering(problems: Problems) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        found = list(problems())
+        return web.Response(status=503 if found else 200, text="\n".join(found or ["ok"]) + "\n")
+
+    return answer
+
+
 class Health:
     """A small web server: `/metrics`, `/livez` and `/readyz`, the latter two 200 or 503 with the reasons.
 
@@ -46,8 +54,8 @@ class Health:
         app.add_routes(
             [
                 web.get("/metrics", self._metrics),
-                web.get("/livez", lambda _: self._answer(live)),
-                web.get("/readyz", lambda _: self._answer(ready)),
+                web.get("/livez", _answering(live)),
+                web.get("/readyz", _answering(ready)),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -65,10 +73,6 @@ class Health:
     async def _metrics(self, request: web.Request) -> web.Response:
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encoder(self._registry), headers={"Content-Type": content_type})
-
-    async def _answer(self, problems: Problems) -> web.Response:
-        found = list(problems())
-        return web.Response(status=503 if found else 200, text="\n".join(found or ["ok"]) + "\n")
 
 
 async def measure_loop(lag: Histogram, every_s: float = 0.25) -> None:

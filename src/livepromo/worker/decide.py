@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from livepromo.ledger.deciding import Row, decide_all
 from livepromo.ledger.entries import Entry, PositionEntry, decode, encode, grant_entry, key_of
 from livepromo.ledger.folding import NOTHING_DECIDED, Progress, fold, rows_needed
-from livepromo.ledger.sources import CandidateBatch, Source, admit_all, decode_batch, remember_all
+from livepromo.ledger.sources import CandidateBatch, admit_all, decode_batch, remember_all
 from livepromo.ledger.table import Applied, Table
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.streaming.journal import Journal
@@ -40,7 +40,7 @@ class DecideOwner:
 
     # -- taking over ---------------------------------------------------------------------------------------------
 
-    async def take_over(self) -> int:
+    async def take_over(self, committed: int | None = None) -> int:  # noqa: ARG002 - the place is in the ledger, not in the group
         """Claim the partition, bring the table up to the end of the ledger; return the offset of the candidates from which to read."""
         self.journal = self._new_journal()
         await self.journal.claim()

@@ -22,6 +22,14 @@ class DeliverOwner:
         self.partition, self._shared = partition, shared
         self._newest_epoch = -1  # a record that names an older one, behind a newer owner's marker, is void
 
+    async def take_over(self, committed: int | None = None) -> int | None:  # noqa: ARG002 - the feed starts there
+        """Start where the group stands, or at the beginning of the ledger."""
+        return None
+
+    async def keep(self) -> int | None:
+        """Go on where the group stands."""
+        return None
+
     async def take_slice(self, piece: Slice) -> None:
         """Publish the grants of a slice; returns when all of them are durable."""
         topics = self._shared.topics
@@ -59,3 +67,9 @@ class DeliverOwner:
 
     async def look(self) -> None:
         """Nothing is due on an idle partition."""
+
+    async def leave(self) -> None:
+        """Nothing to say: the feed commits."""
+
+    async def close(self) -> None:
+        """Nothing is held."""

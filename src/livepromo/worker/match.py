@@ -274,6 +274,9 @@ class MatchOwner:
         for at in old:
             del state.entries[at]
 
+    async def leave(self) -> None:
+        """Nothing to say: the position stands in the state with every slice."""
+
     async def close(self) -> None:
         """Let go of the partition."""
         await self.journal.close()

@@ -13,10 +13,10 @@ from livepromo.streaming.log import Appended, LogRecord
 DAY_S = 24 * 3600.0
 
 
-class MemoryWriter:
-    """Refused once a newer claim has appended; claims older than `MemoryLog.forgets` are forgotten, as a broker forgets."""
+class _MemoryWriter:
+    """Refused once a newer claim has appended."""
 
-    def __init__(self, log: MemoryLog, claim: int) -> None:
+    def __init__(self, log: _MemoryLog, claim: int) -> None:
         self.log, self.claim = log, claim
 
     async def append(self, records: Sequence[tuple[bytes, bytes | None]]) -> Appended:
@@ -35,7 +35,7 @@ class MemoryWriter:
         pass
 
 
-class MemoryLog:
+class _MemoryLog:
     """One partition, whatever its name."""
 
     def __init__(self, next_offset: int = 0) -> None:
@@ -46,18 +46,18 @@ class MemoryLog:
         self.fences = True
         self.loses_replies = False
 
-    async def claim(self, topic: str, partition: int) -> MemoryWriter:
+    async def claim(self, _topic: str, _partition: int) -> _MemoryWriter:
         self.claims += 1
-        return MemoryWriter(self, self.claims)
+        return _MemoryWriter(self, self.claims)
 
-    async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[list[LogRecord]]:
+    async def read(self, _topic: str, _partition: int, start: int, end: int) -> AsyncIterator[list[LogRecord]]:
         for record in [record for record in self.records if start <= record.offset < end]:
             yield [record]
 
-    async def begin(self, topic: str, partition: int) -> int:
+    async def begin(self, _topic: str, _partition: int) -> int:
         return self.records[0].offset if self.records else self.next_offset
 
-    async def end(self, topic: str, partition: int) -> int:
+    async def end(self, _topic: str, _partition: int) -> int:
         return self.next_offset
 
     def compact(self) -> None:
@@ -65,7 +65,7 @@ class MemoryLog:
         self.records = [record for record in self.records if last[record.key] is record]
 
 
-class Clock:
+class _Clock:
     def __init__(self) -> None:
         self.now_s = 5.0
 
@@ -73,8 +73,8 @@ class Clock:
         return self.now_s
 
 
-def a_journal(log: MemoryLog, clock: Clock | None = None) -> Journal:
-    return Journal(log, "state", 0, monotonic=clock or Clock())
+def a_journal(log: _MemoryLog, clock: _Clock | None = None) -> Journal:
+    return Journal(log, "state", 0, monotonic=clock or _Clock())
 
 
 async def restored(journal: Journal) -> list[tuple[bytes, bytes | None]]:
@@ -82,7 +82,7 @@ async def restored(journal: Journal) -> list[tuple[bytes, bytes | None]]:
 
 
 async def test_a_new_owner_reads_what_the_old_one_appended_and_its_epoch_is_the_offset_of_its_marker() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     old, new = a_journal(log), a_journal(log)
     assert await old.claim() == 0
     appended = await old.append([(b"u1", b"one"), (b"u2", None), (b"@position", b"7")])
@@ -94,7 +94,7 @@ async def test_a_new_owner_reads_what_the_old_one_appended_and_its_epoch_is_the_
 
 
 async def test_a_late_append_of_an_older_owner_is_refused() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     old, new = a_journal(log), a_journal(log)
     await old.claim()
     await new.claim()
@@ -104,12 +104,12 @@ async def test_a_late_append_of_an_older_owner_is_refused() -> None:
 
 
 async def test_what_stands_between_a_claim_and_its_marker_counts() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     old, new = a_journal(log), a_journal(log)
     await old.claim()
     claim = log.claim
 
-    async def claim_late(topic: str, partition: int) -> MemoryWriter:
+    async def claim_late(topic: str, partition: int) -> _MemoryWriter:
         writer = await claim(topic, partition)
         await old.append([(b"u1", b"between")])
         return writer
@@ -120,7 +120,7 @@ async def test_what_stands_between_a_claim_and_its_marker_counts() -> None:
 
 
 async def test_records_of_an_older_epoch_behind_a_newer_marker_are_void_and_counted() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     old, new, next_one = a_journal(log), a_journal(log), a_journal(log)
     await old.claim()
     await new.claim()
@@ -133,7 +133,7 @@ async def test_records_of_an_older_epoch_behind_a_newer_marker_are_void_and_coun
 
 
 async def test_void_records_are_known_by_the_records_of_a_newer_owner_when_its_marker_was_compacted_away() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     old, new, next_one = a_journal(log), a_journal(log), a_journal(log)
     await old.claim()
     await new.claim()
@@ -147,7 +147,7 @@ async def test_void_records_are_known_by_the_records_of_a_newer_owner_when_its_m
 
 
 async def test_nothing_is_appended_under_a_claim_older_than_two_days() -> None:
-    log, clock = MemoryLog(), Clock()
+    log, clock = _MemoryLog(), _Clock()
     journal = a_journal(log, clock)
     await journal.claim()
     clock.now_s += 2 * DAY_S
@@ -159,7 +159,7 @@ async def test_nothing_is_appended_under_a_claim_older_than_two_days() -> None:
 
 
 async def test_a_renewed_claim_goes_on_with_a_new_epoch_and_a_new_age() -> None:
-    log, clock = MemoryLog(), Clock()
+    log, clock = _MemoryLog(), _Clock()
     journal = a_journal(log, clock)
     await journal.claim()
     await journal.append([(b"u1", b"a")])
@@ -174,7 +174,7 @@ async def test_a_renewed_claim_goes_on_with_a_new_epoch_and_a_new_age() -> None:
 
 
 async def test_a_renewal_over_somebody_elses_record_is_refused_and_so_is_every_append_after_it() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     journal, other = a_journal(log), a_journal(log)
     await journal.claim()
     await other.claim()
@@ -185,7 +185,7 @@ async def test_a_renewal_over_somebody_elses_record_is_refused_and_so_is_every_a
 
 
 async def test_a_journal_is_still_ours_until_somebody_claims_it() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     journal, other = a_journal(log), a_journal(log)
     assert not await journal.still_ours()
     await journal.claim()
@@ -197,7 +197,7 @@ async def test_a_journal_is_still_ours_until_somebody_claims_it() -> None:
 
 
 async def test_after_an_append_of_unknown_outcome_nothing_more_is_appended_and_the_next_owner_reads_what_happened() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     journal, next_one = a_journal(log), a_journal(log)
     await journal.claim()
     log.loses_replies = True
@@ -212,7 +212,7 @@ async def test_after_an_append_of_unknown_outcome_nothing_more_is_appended_and_t
 
 
 async def test_a_journal_that_does_not_begin_at_zero_restores_from_its_beginning() -> None:
-    log = MemoryLog(next_offset=500)
+    log = _MemoryLog(next_offset=500)
     journal, next_one = a_journal(log), a_journal(log)
     await journal.claim()
     await journal.append([(b"u1", b"a")])
@@ -221,7 +221,7 @@ async def test_a_journal_that_does_not_begin_at_zero_restores_from_its_beginning
 
 
 async def test_a_batch_larger_than_the_bound_is_a_bug_of_the_caller() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     journal = a_journal(log)
     await journal.claim()
     records = [(b"k%03d" % i, bytes(10_000)) for i in range(100)]
@@ -232,7 +232,7 @@ async def test_a_batch_larger_than_the_bound_is_a_bug_of_the_caller() -> None:
 
 
 async def test_a_record_of_another_format_is_refused_and_says_what_to_do() -> None:
-    log = MemoryLog()
+    log = _MemoryLog()
     journal = a_journal(log)
     log.records.append(LogRecord(0, 0, b"u1", b"\x02" + seal(0, b"new")[1:]))
     log.next_offset = 1

@@ -12,7 +12,7 @@ from livepromo.streaming.offsets import OffsetTracker, Partition, Slice
 HERE = Partition("events", 3)
 
 
-class Bench:
+class _Bench:
     """A lane whose handlers write down what they were given and wait until they are let on."""
 
     def __init__(self, span_offsets: int = 10_000) -> None:
@@ -64,7 +64,7 @@ async def turn() -> None:
 
 
 async def test_slices_that_wait_are_taken_together_and_a_look_keeps_its_place() -> None:
-    bench = Bench()
+    bench = _Bench()
     bench.go.clear()
     bench.put(1)
     await turn()
@@ -79,7 +79,7 @@ async def test_slices_that_wait_are_taken_together_and_a_look_keeps_its_place() 
 
 
 async def test_slices_taken_together_span_no_more_offsets_than_allowed() -> None:
-    bench = Bench(span_offsets=25)
+    bench = _Bench(span_offsets=25)
     bench.put(5)
     await turn()
     assert bench.seen == [(0, 20), (20, 40), (40, 50)]
@@ -87,7 +87,7 @@ async def test_slices_taken_together_span_no_more_offsets_than_allowed() -> None
 
 
 async def test_a_look_asked_for_twice_runs_once_and_again_when_asked_for_while_it_runs() -> None:
-    bench = Bench()
+    bench = _Bench()
     bench.go.clear()
     bench.lane.look()
     bench.lane.look()
@@ -101,7 +101,7 @@ async def test_a_look_asked_for_twice_runs_once_and_again_when_asked_for_while_i
 
 
 async def test_while_a_partition_is_revoked_neither_slice_nor_look_begins_and_what_runs_ends() -> None:
-    bench = Bench()
+    bench = _Bench()
     bench.go.clear()
     bench.put(1)
     await turn()
@@ -118,7 +118,7 @@ async def test_while_a_partition_is_revoked_neither_slice_nor_look_begins_and_wh
 
 
 async def test_the_first_error_ends_the_lane_and_its_slice_is_never_acknowledged() -> None:
-    bench = Bench()
+    bench = _Bench()
     bench.fails = ValueError("broken")
     bench.put(2)
     await turn()
@@ -134,7 +134,7 @@ async def test_the_first_error_ends_the_lane_and_its_slice_is_never_acknowledged
 
 
 async def test_closing_cancels_what_runs_and_leaves_it_unacknowledged() -> None:
-    bench = Bench()
+    bench = _Bench()
     bench.go.clear()
     bench.put(1)
     await turn()
@@ -147,7 +147,7 @@ async def test_closing_cancels_what_runs_and_leaves_it_unacknowledged() -> None:
 async def test_a_slice_without_a_lane_is_dropped_and_a_partition_has_one_lane() -> None:
     lanes = Lanes()
     lanes.put(Slice(HERE, 0, 1, offsets=[], timestamps_ms=[], keys=[], values=[], headers=[]))
-    bench = Bench()
+    bench = _Bench()
     lanes.open(bench.lane)
     with pytest.raises(AssertionError, match="has a lane already"):
         lanes.open(bench.lane)

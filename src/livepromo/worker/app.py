@@ -1,0 +1,210 @@
+"""The worker: a Faust app that runs the stages, what they share, and how it begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any, NoReturn
+
+import faust
+
+from livepromo.engine.partition import Horizons
+from livepromo.ledger.redis_table import RedisTable
+from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
+from livepromo.settings import Stage as StageName
+from livepromo.streaming.errors import DoesNotFitError, UnavailableError
+from livepromo.streaming.kafka_log import KafkaLog
+from livepromo.streaming.producer import Outbox
+from livepromo.telemetry import clock
+from livepromo.telemetry.health import Health, bind, measure_loop
+from livepromo.telemetry.metrics import Metrics, tzdata_version
+from livepromo.worker.decide import DecideOwner
+from livepromo.worker.deliver import DeliverOwner
+from livepromo.worker.denials import DenialFilter
+from livepromo.worker.failpoints import Failpoints
+from livepromo.worker.match import MatchOwner
+from livepromo.worker.publishing import Publications
+from livepromo.worker.shared import Shared, Topics, log
+from livepromo.worker.stage import Owner, Stage
+from livepromo.worker.watching import report_campaigns
+
+STAGES: tuple[StageName, ...] = ("match", "decide", "deliver")
+LOOK_S = 0.25
+REPORT_S = 2.0
+NO_PROGRESS_S = 60.0
+FAUST_SETTINGS: dict[str, Any] = {
+    "agent_supervisor": "mode.CrashingSupervisor",  # an agent that raised is a bug: the process ends, nothing is acknowledged
+    "topic_allow_declare": False,
+    "topic_disable_leader": True,
+    "web_enabled": False,
+    "stream_buffer_maxsize": 4096,
+    "store": "memory://",
+}
+
+
+class Worker:
+    """A process of some stages: all that they share, made when the event loop runs, and the Faust app that drives them."""
+
+    def __init__(self, settings: Settings, stages: Sequence[StageName] = STAGES, session_s: float = 10.0) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self._failpoints = Failpoints.parse(settings.failpoints)
+        self.listening = bind(settings.metrics_port)
+        self._prepared: asyncio.Task[None] | None = None
+        self.shared: Shared | None = None
+        self.publications: Publications | None = None
+        self.table: RedisTable | None = None
+        self.app = faust.App(
+            f"{settings.namespace}-worker",
+            broker=f"kafka://{settings.kafka.split(',')[0]}",  # never used: the feeds have consumers of their own
+            datadir=str(Path(gettempdir(), f"livepromo-{os.getpid()}")),
+            **FAUST_SETTINGS,
+        )
+
+        class Boot(self.app.BootStrategy):  # type: ignore[misc, name-defined]
+            enable_kafka_consumer = False
+            enable_kafka_producer = False
+            enable_web = False
+
+        self.app.boot_strategy = Boot(self.app)
+        topics = {"match": settings.events, "decide": settings.topic("candidates"), "deliver": settings.topic("ledger")}
+        owners: dict[str, Callable[[int], Owner]] = {"match": self._match_owner, "decide": self._decide_owner, "deliver": self._deliver_owner}
+        self.stages = [
+            Stage(
+                name,
+                self.app,
+                topics[name],
+                group=settings.group(name),
+                servers=settings.kafka,
+                make_owner=owners[name],
+                prepare=self.prepare,
+                end=self.end,
+                metrics=self.metrics,
+                feed_settings={"session_s": session_s},
+            )
+            for name in stages
+        ]
+        self._add_timers()
+
+    # -- what the stages share
+
+    async def prepare(self) -> None:
+        """Make what the stages share; whichever stage starts first does it, the others wait."""
+        if self._prepared is None:
+            self._prepared = asyncio.create_task(self._prepare())
+        await asyncio.shield(self._prepared)
+
+    async def _prepare(self) -> None:
+        try:
+            settings = self.settings
+            self.table = RedisTable(settings.redis, settings.namespace)
+            kafka_log = KafkaLog(settings.kafka, embedded=settings.embedded)
+            outbox = Outbox(settings.kafka)
+            await outbox.start()
+            self.publications = Publications(kafka_log, settings.topic("catalogue"))
+            topics = Topics(
+                events=settings.events,
+                state=settings.topic("state"),
+                candidates=settings.topic("candidates"),
+                ledger=settings.topic("ledger"),
+                granted=GRANTED_TOPIC,
+                denied=DENIED_TOPIC,
+                dead_letters=settings.topic("dead-letters"),
+                event_partitions=await outbox.partitions(settings.events),
+                candidate_partitions=await outbox.partitions(settings.topic("candidates")),
+                granted_partitions=await outbox.partitions(GRANTED_TOPIC),
+                denied_partitions=await outbox.partitions(DENIED_TOPIC),
+            )
+            self.shared = Shared(
+                topics=topics,
+                log=kafka_log,
+                outbox=outbox,
+                horizons=Horizons(settings.lateness_ms, settings.repeats_ms, settings.ahead_ms),
+                denials=DenialFilter(settings.denials),
+                metrics=self.metrics,
+                failpoints=self._failpoints,
+                monotonic=clock.monotonic_s,
+            )
+            await self.shared.patiently("the catalogue", self.publications.follow)
+            await Health(self.metrics.registry, self._not_live, self._not_ready).start(self.listening)
+            self._lag_task = asyncio.create_task(measure_loop(self.metrics.loop_lag_seconds))
+        except Exception as error:  # noqa: BLE001 - the boundary: without these nothing can begin
+            self.end(error)
+
+    def _made(self) -> tuple[Shared, Publications, RedisTable]:
+        assert self.shared is not None, "prepared before any stage takes a partition"
+        assert self.publications is not None
+        assert self.table is not None
+        return self.shared, self.publications, self.table
+
+    def _match_owner(self, partition: int) -> MatchOwner:
+        shared, publications, _ = self._made()
+        return MatchOwner(partition, shared, publications, tzdata_version())
+
+    def _decide_owner(self, partition: int) -> DecideOwner:
+        shared, _, table = self._made()
+        return DecideOwner(partition, shared, table)
+
+    def _deliver_owner(self, partition: int) -> DeliverOwner:
+        return DeliverOwner(partition, self._made()[0])
+
+    # -- timers: they only ask the lanes to look, and watch
+
+    def _add_timers(self) -> None:
+        async def look() -> None:
+            if self.publications is None:
+                return
+            try:
+                await self.publications.follow()
+            except UnavailableError as error:
+                log.warning("the catalogue cannot be followed: %s", error)
+            except DoesNotFitError as error:
+                self.end(error)
+            for stage in self.stages:
+                stage.lanes.look()
+
+        async def report() -> None:
+            if self.shared is None or self.publications is None or self.table is None:
+                return
+            for stage in self.stages:
+                stage.report_lag()
+            decided = next((stage.owners for stage in self.stages if stage.name == "decide"), {})
+            await report_campaigns(self.publications.newest, self.table, decided, self.shared, clock.wall_ms())
+
+        self.app.timer(LOOK_S)(look)
+        self.app.timer(REPORT_S)(report)
+
+    def _not_live(self) -> list[str]:
+        now = clock.monotonic_s()
+        return [
+            f"{stage.name} has made no progress for {now - stage.progressed_s:.0f} s"
+            for stage in self.stages
+            if len(stage.lanes) and now - stage.progressed_s > NO_PROGRESS_S
+        ]
+
+    def _not_ready(self) -> list[str]:
+        if self.shared is None:
+            return ["starting"]
+        return [f"{stage.name} is taking partitions over" for stage in self.stages if len(stage.owners) != len(stage.lanes)]
+
+    # -- the end
+
+    def end(self, error: BaseException) -> NoReturn:
+        """End the process at once, without committing: whoever takes over reads in Kafka what happened."""
+        fits_not = isinstance(error, DoesNotFitError | UnavailableError)
+        if fits_not:
+            log.critical("the worker ends: %s", error)
+        else:
+            self.metrics.invariant_violations_total.labels(invariant=type(error).__name__).inc()
+            log.critical("the worker ends: %r", error, exc_info=error)
+        sys.stderr.flush()
+        os._exit(3 if fits_not else 1)
+
+    def run(self) -> NoReturn:
+        """Run until a signal ends it; exits with 0 after a clean end."""
+        faust.Worker(self.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
+        raise AssertionError("a Faust worker exits")

@@ -1,0 +1,164 @@
+"""One stage of a worker: a feed, a Faust agent, and an owner with a lane for every partition."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import faust
+
+from livepromo.streaming.errors import FencedError
+from livepromo.streaming.feed import SliceFeed
+from livepromo.streaming.lanes import Lane, Lanes
+from livepromo.streaming.offsets import Partition, Slice
+from livepromo.telemetry import clock
+from livepromo.telemetry.cpu import Measured
+from livepromo.telemetry.metrics import Metrics
+from livepromo.worker.shared import log
+
+
+class Owner(Protocol):
+    """What owns a partition of a stage; its methods are called one at a time."""
+
+    async def take_over(self, committed: int | None) -> int | None:
+        """Become the owner; return the offset to start from, None for where the group stands (`committed`)."""
+        ...
+
+    async def keep(self) -> int | None:
+        """Go on after a rebalance that gave the partition back."""
+        ...
+
+    async def take_slice(self, piece: Slice) -> None:
+        """Make every effect of a slice durable."""
+        ...
+
+    async def look(self) -> None:
+        """Do what is due without a slice."""
+        ...
+
+    async def leave(self) -> None:
+        """Prepare a clean end, as the owner."""
+        ...
+
+    async def close(self) -> None:
+        """Let go."""
+        ...
+
+
+class Stage:
+    """Wires one stage to a Faust app. The agent stands on a channel that the feed fills; its body only hands slices to their lanes."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a stage
+        self,
+        name: str,
+        app: faust.App,
+        topic: str,
+        *,
+        group: str,
+        servers: str,
+        make_owner: Callable[[int], Owner],
+        prepare: Callable[[], Awaitable[None]],
+        end: Callable[[BaseException], None],
+        metrics: Metrics,
+        feed_settings: dict[str, Any],
+    ) -> None:
+        self.name, self.lanes, self.owners = name, Lanes(), dict[int, Owner]()
+        self._make_owner, self._end, self._metrics = make_owner, end, metrics
+        self._cpu = metrics.stage_cpu_seconds_total.labels(stage=name)
+        self._taking_since: dict[int, float] = {}
+        self.newest_ms: dict[int, int] = {}  # when the newest record taken had been received
+        self.progressed_s = clock.monotonic_s()
+        stage = self
+        slices = app.channel(maxsize=4096)  # bounded by the slices in flight
+
+        class Feed(SliceFeed):
+            async def on_start(self) -> None:
+                stage.feed = self
+                await prepare()
+                await super().on_start()
+
+            def __init__(self, **_: Any) -> None:  # noqa: ANN401 - what Faust hands to services
+                super().__init__(
+                    app, slices, [topic], group=group, servers=servers, on_taken=stage.taken, on_lost=stage.lost, on_kept=stage.kept,
+                    **feed_settings,
+                )  # fmt: skip
+
+        self.feed: Feed | None = None
+        app.service(Feed)
+
+        async def ingest(stream: Any) -> None:  # noqa: ANN401 - a Faust stream
+            async for piece in stream:
+                self.lanes.put(piece)  # never waits, never raises: the lane does the work, in order
+
+        app.agent(slices, name=f"{name}-slices")(ingest)
+
+    async def taken(self, partition: Partition) -> int | None:
+        """Take a partition over and open its lane."""
+        number = partition.number
+        self._taking_since[number] = clock.monotonic_s()
+        self._metrics.rebalances_total.labels(stage=self.name).inc()
+        owner = self.owners[number] = self._make_owner(number)
+        assert self.feed is not None
+        offset = await owner.take_over(await self.feed.committed(partition))
+        if self.owners.get(number) is owner:  # else it was lost meanwhile: a cancelled take-over may run to its end
+            self._open_lane(partition, owner)
+        self._metrics.partitions_assigned.labels(stage=self.name).set(len(self.owners))
+        return offset
+
+    def _open_lane(self, partition: Partition, owner: Owner) -> None:
+        feed = self.feed
+        assert feed is not None
+
+        async def on_slices(piece: Slice) -> None:
+            await Measured(self._take(owner, piece), self._cpu)
+
+        async def on_look() -> None:
+            await Measured(owner.look(), self._cpu)
+            self.progressed_s = clock.monotonic_s()
+
+        self.lanes.open(Lane(partition, on_slices=on_slices, on_look=on_look, on_error=self._end, may_look=lambda: feed.owns(partition)))
+
+    async def _take(self, owner: Owner, piece: Slice) -> None:
+        started = clock.monotonic_s()
+        number = piece.partition.number
+        if (since := self._taking_since.pop(number, None)) is not None:
+            self._metrics.takeover_seconds.labels(stage=self.name).observe(started - since)
+        await owner.take_slice(piece)
+        self._metrics.slice_records.labels(stage=self.name).observe(len(piece))
+        self.progressed_s = clock.monotonic_s()
+        self._metrics.slice_seconds.labels(stage=self.name).observe(self.progressed_s - started)
+        if piece.timestamps_ms:
+            self.newest_ms[number] = piece.timestamps_ms[-1]
+
+    async def kept(self, partition: Partition) -> int | None:
+        """Go on with a partition that came back; its lane is still there, at rest."""
+        self._metrics.rebalances_total.labels(stage=self.name).inc()
+        return await self.owners[partition.number].keep()
+
+    async def lost(self, partition: Partition) -> None:
+        """Close the lane and let go; at a clean end, say first how far we are."""
+        await self.lanes.close([partition])
+        owner = self.owners.pop(partition.number, None)
+        self._metrics.partitions_assigned.labels(stage=self.name).set(len(self.owners))
+        if owner is None:
+            return
+        if self.feed is not None and self.feed.should_stop:
+            try:
+                await owner.leave()
+            except FencedError as error:
+                log.info("%s: not left in order, somebody else has taken over: %s", partition, error)
+        await owner.close()
+
+    def report_lag(self) -> None:
+        """Set the gauges of what is unread."""
+        if self.feed is None:
+            return
+        now_ms = clock.wall_ms()
+        for number in self.owners:
+            records = self.feed.lag(Partition(self.feed.topics[0], number))
+            if records is None:
+                continue
+            labels = {"stage": self.name, "partition": str(number)}
+            self._metrics.lag_records.labels(**labels).set(records)
+            age_ms = max(0, now_ms - self.newest_ms.get(number, now_ms)) if records else 0
+            self._metrics.lag_seconds.labels(**labels).set(age_ms / 1000)
