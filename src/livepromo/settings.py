@@ -63,7 +63,7 @@ class Format(StrEnum):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an installation sets. `repr` and `redis_address` do not show the secrets; `failpoints` and `embedded` are internal."""
+    """What an installation sets. `repr` and `redis_address` do not show the secrets; what stands from `failpoints` on is internal."""
 
     kafka: str = "localhost:9092"
     redis: str = "redis://localhost:6379/0"
@@ -82,6 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: int | None = None
     failpoints: str = ""
     embedded: bool = False
+    session_ms: int = 10 * SECOND_MS
+    renew_ms: int = DAY_MS
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"redis": self.redis_address}
@@ -206,6 +208,8 @@ _SETTINGS: Final[dict[str, _Setting]] = {
     "METRICS_PORT": _Setting("metrics_port", _whole(1, _LARGEST_PORT)),
     "FAILPOINTS": _Setting("failpoints", str),
     "EMBEDDED": _Setting("embedded", _truth),
+    "SESSION": _Setting("session_ms", _duration(SECOND_MS, 30 * MINUTE_MS, "a duration from 1s to 30m")),
+    "RENEW": _Setting("renew_ms", _duration(SECOND_MS, DAY_MS, "a duration from 1s to 24h")),
 }
 _FROM_FILES: Final = {f"{name}_FILE": name for name, setting in _SETTINGS.items() if setting.secret}
 

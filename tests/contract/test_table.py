@@ -135,12 +135,12 @@ async def test_forgetting_drops_the_rows_of_every_other_generation_and_no_other(
     assert progress.sources == {0: TWO}
 
 
-@pytest.mark.parametrize("generation", [4, 6, 50])
+@pytest.mark.parametrize("generation", [4, 5, 50, 56, 550])
 async def test_one_who_is_behind_forgets_nothing(table: Table, generation: int) -> None:
-    await table.write(0, None, Applied(5, 1), {"a": {"total": 1}}, {}, 1)
+    await table.write(0, None, Applied(55, 1), {"a": {"total": 1}}, {}, 1)
     assert not await table.forget(0, generation)
-    assert (await table.read(0, 5, ["a"]))[1] == {"a": {"total": 1}}
-    assert not await table.forget(1, 5)
+    assert (await table.read(0, 55, ["a"]))[1] == {"a": {"total": 1}}
+    assert not await table.forget(1, 55)
 
 
 async def test_what_was_written_or_read_is_a_copy(table: Table) -> None:

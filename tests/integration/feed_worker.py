@@ -72,6 +72,7 @@ def worker(name: str, servers: str, notes: Path, settings: dict[str, float | int
     lanes, owners = Lanes(), {}
     log = KafkaLog(servers)
     work_s = float(settings.pop("work_s", 0.0))
+    take_s = float(settings.pop("take_s", 0.0))
     fail_at = int(settings.pop("fail_at", -1))
     file = notes.open("a", buffering=1)
 
@@ -85,6 +86,7 @@ def worker(name: str, servers: str, notes: Path, settings: dict[str, float | int
     async def taken(partition: Partition) -> int:
         owner = owners[partition] = Owner(log, f"{name}-state", partition, work_s)
         await owner.restore()
+        await asyncio.sleep(take_s)
 
         async def on_slices(piece: Slice) -> None:
             if fail_at in piece.offsets:

@@ -169,7 +169,7 @@ async def test_counts_are_exact_and_kept_partitions_go_on_when_workers_join_and_
 
 async def test_a_killed_workers_partitions_are_counted_on_exactly(bench: _Bench) -> None:
     await bench.send(3_000)
-    workers = [bench.worker(work_s=0.05), bench.worker(work_s=0.05)]
+    workers = [bench.worker(work_s=0.1, slice_records=5), bench.worker(work_s=0.1, slice_records=5)]
 
     async def under_way() -> bool:
         return sum(await bench.committed()) > 500
@@ -181,6 +181,76 @@ async def test_a_killed_workers_partitions_are_counted_on_exactly(bench: _Bench)
     await until(bench.all_committed)
     assert await bench.end(workers[1]) == 0, bench.said(workers[1])
     assert await bench.counted() == bench.sent
+
+
+@pytest.mark.parametrize("meanwhile", [0, 400])
+async def test_an_owner_that_wakes_up_after_others_took_over_ends_or_claims_anew_and_counts_nothing_twice(
+    bench: _Bench, meanwhile: int
+) -> None:
+    await bench.send(400)
+    frozen = bench.worker()
+    await until(bench.all_committed)
+    bench.workers[frozen].send_signal(signal.SIGSTOP)
+    other = bench.worker()
+    await bench.send(meanwhile)
+
+    async def taken_over() -> bool:
+        return len(bench.notes(other, "taken")) == PARTITIONS and await bench.all_committed()
+
+    await until(taken_over)
+    bench.workers[frozen].send_signal(signal.SIGCONT)
+
+    async def back() -> bool:
+        refused = meanwhile > 0 and bench.workers[frozen].poll() is not None and "FencedError" in bench.said(frozen)
+        return refused or len(bench.notes(frozen, "claimed anew")) == PARTITIONS // 2
+
+    await until(back)
+    assert bench.notes(frozen, "kept") == []
+    await bench.send(400)
+    await until(bench.all_committed)
+    for number in (frozen, other):
+        if bench.workers[number].poll() is None:
+            assert await bench.end(number) == 0, bench.said(number)
+    assert await bench.counted() == bench.sent
+
+
+async def test_a_restore_that_takes_longer_than_the_session_loses_no_membership(bench: _Bench) -> None:
+    await bench.send(400)
+    number = bench.worker(take_s=8)
+    await until(bench.all_committed)
+    assert len(bench.notes(number, "taken")) == PARTITIONS
+    assert bench.notes(number, "lost") == []
+    assert await bench.end(number) == 0, bench.said(number)
+    assert await bench.counted() == bench.sent
+
+
+async def test_a_kill_of_the_broker_ends_no_worker_and_loses_nothing(tmp_path: Path, name: str) -> None:
+    cluster = KafkaCluster(tmp_path / "cluster")
+    try:
+        cluster.start()
+        bench = _Bench(name, cluster.bootstrap, tmp_path)
+        await bench.start()
+        try:
+            number = bench.worker(work_s=0.1, slice_records=5)
+            await bench.send(3_000)
+
+            async def under_way() -> bool:
+                return sum(await bench.committed()) > 500
+
+            await until(under_way)
+            assert not await bench.all_committed(), "the kill must strike at work"
+            cluster.brokers[0].kill()
+            sending = asyncio.create_task(bench.send(1_000))
+            cluster.brokers[0].start()
+            await asyncio.to_thread(cluster.wait)
+            await asyncio.wait_for(sending, 60)
+            await until(bench.all_committed)
+            assert await bench.end(number) == 0, bench.said(number)
+            assert await bench.counted() == bench.sent
+        finally:
+            await bench.close()
+    finally:
+        cluster.stop()
 
 
 async def test_a_slice_that_raises_is_never_acknowledged_and_ends_the_process(bench: _Bench) -> None:

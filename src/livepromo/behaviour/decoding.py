@@ -50,13 +50,14 @@ def decode(value: bytes | None) -> Record:
     Of several things that are wrong the first counts, in this order: too_large; too_deep; not_unicode where the bytes are no UTF-8;
     not_json; not_unicode where an escape is a lone surrogate; out_of_range where a number is beyond a double; wrong_type where the
     record is no object or `type` no string; then, unless it is of a type that is ignored, wrong_type, missing_field, out_of_range
-    (lengths of names) and bad_time, each over all of its fields. A function of the bytes alone, so a repeat reads the same.
+    (lengths of names) and bad_time, each over all of its fields. Of what a repeated key overrides only size, depth and syntax count.
+    A function of the bytes alone, so a repeat reads the same.
     """
     if not value:
         return _IGNORED
     if len(value) > LARGEST_BYTES:
         return _MALFORMED[DeadReason.TOO_LARGE]
-    if value.count(b"{") + value.count(b"[") > DEEPEST and _too_deep(value):
+    if (b"[" in value or value.count(b"{") > DEEPEST) and _too_deep(value):
         return _MALFORMED[DeadReason.TOO_DEEP]
     try:
         return _read(_parsed(value), may_be_beyond=len(value) >= _BEYOND_DIGITS)
@@ -84,6 +85,8 @@ def decode_recorded(value: bytes) -> tuple[Record, int | None]:
 
 def _too_deep(value: bytes) -> bool:
     """Say whether brackets outside strings nest too deep: before parsing, whose own limit depends on the stack that it is called on."""
+    if value.count(b"{") + value.count(b"[") <= DEEPEST:
+        return False
     outside = b"".join(value.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     return any(depth > DEEPEST for depth in accumulate(map(_DEPTH.__getitem__, outside.translate(None, _BRACKETS))))
 
@@ -96,7 +99,10 @@ def _parsed(value: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _parsed_slowly(value: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the JSON value that the fast parser has refused (it takes some long numbers for infinite). Raises _RefusedError."""
+    """Return the JSON value that the fast parser has refused, if there is one. Raises _RefusedError.
+
+    The fast parser refuses too much: some long numbers that are small, and what a repeated key makes of no account.
+    """
 
     def integer(text: str) -> int:
         # Longer digits must not reach int(), which refuses them for its own reason.
@@ -110,26 +116,27 @@ def _parsed_slowly(value: bytes) -> Any:  # noqa: ANN401 - any JSON value
         raise ValueError(text)
 
     try:
-        text = value.decode()
-        # Pairs are kept as they are, so that what stands behind a repeated key is seen too: the fast parser has refused that as well.
-        pairs = json.loads(text, parse_int=integer, parse_float=fraction, parse_constant=bare_word, object_pairs_hook=list)
-        json.dumps(pairs, ensure_ascii=False).encode()
+        read = json.loads(value.decode(), parse_int=integer, parse_float=fraction, parse_constant=bare_word)
+        json.dumps(read, ensure_ascii=False).encode()  # raises where a string is no Unicode
     except UnicodeError:
         raise _RefusedError(DeadReason.NOT_UNICODE) from None
     except ValueError:
         raise _RefusedError(DeadReason.NOT_JSON) from None
-    if _has_beyond(pairs):
+    if _has_beyond(read):
         raise _RefusedError(DeadReason.OUT_OF_RANGE)
-    return json.loads(text)
+    return read
 
 
 def _has_beyond(value: Any) -> bool:  # noqa: ANN401 - any JSON value
     """Say whether an integer in a value is beyond the range of a double; fractions beyond it have not been parsed."""
-    if type(value) is int:
-        return not -_BEYOND < value < _BEYOND
-    if type(value) is dict:
-        return any(map(_has_beyond, value.values()))
-    return type(value) in {list, tuple} and any(map(_has_beyond, value))
+    for item in value.values() if type(value) is dict else value if type(value) is list else (value,):
+        what = type(item)
+        if what is int:
+            if not -_BEYOND < item < _BEYOND:
+                return True
+        elif (what is dict or what is list) and _has_beyond(item):
+            return True
+    return False
 
 
 def _normal(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
 }
 """Name → (import path or commands below it, what it is for in a line)."""
 
+_FILE_OPTIONS: Final = frozenset({"--documents", "--events", "--out", "--log"})
 _INTERRUPTED: Final = 128 + signal.SIGINT
 _NOBODY_READS: Final = 128 + signal.SIGPIPE
 
@@ -88,6 +89,22 @@ def _unknown_command(words: Sequence[str]) -> str | None:
     return None
 
 
+def _with_standard_streams(words: Sequence[str]) -> list[str]:
+    """Return the words with `--events -` as `--events=-`: the parser takes a lone `-` as a file among positional arguments alone."""
+    joined: list[str] = []
+    option = ""
+    for word in words:
+        if word.startswith("--"):
+            option = word.partition("=")[0]
+        if word == "-" and option in _FILE_OPTIONS:
+            if joined[-1] == option:
+                joined.pop()
+            joined.append(f"{option}=-")
+        else:
+            joined.append(word)
+    return joined
+
+
 def _say(message: str) -> None:
     print(f"livepromo: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201 - what is for people goes to standard error
 
@@ -98,7 +115,7 @@ def _run(words: Sequence[str]) -> int:
         _say(wrong)
         return USAGE
     try:
-        code = _app(words)(list(words), result_action="return_value")
+        code = _app(words)(_with_standard_streams(words), result_action="return_value")
         sys.stdout.flush()  # here, where it can still be said that nobody reads
     except CycloptsError as error:
         # cyclopts would import every command to name those that are near to an unknown one; commands were looked at above.

@@ -14,8 +14,15 @@ from livepromo.model.json_text import json_bytes
 from livepromo.settings import load
 
 
+def no_options(_: object, files: list[str]) -> None:
+    """Refuse files that look like options: `-` is one to cyclopts as well, and must be let through."""
+    for file in files:
+        if file.startswith("-") and file != "-":
+            raise ValueError(f"there is no option {file}")
+
+
 def check(
-    files: Annotated[list[str], Parameter(negative=(), allow_leading_hyphen=False)],
+    files: Annotated[list[str], Parameter(negative=(), allow_leading_hyphen=True, validator=no_options)],
     /,
     *,
     strict: Annotated[bool, Parameter(negative=())] = False,

@@ -43,10 +43,14 @@ ENDINGS: Final = {
     "livepromo.cli.errors.UnfitError": Ending(OUTSIDE),
     "livepromo.streaming.errors.UnavailableError": Ending(OUTSIDE, ": does it run, and does LIVEPROMO_KAFKA say where?"),
     "livepromo.streaming.errors.DoesNotFitError": Ending(OUTSIDE),
+    "livepromo.streaming.errors.FencedError": Ending(OUTSIDE),
+    "livepromo.streaming.errors.UnknownOutcomeError": Ending(OUTSIDE, ": run it again"),
     "livepromo.ledger.table.UnavailableError": Ending(OUTSIDE, ": does Redis run, and does LIVEPROMO_REDIS say where?"),
     "livepromo.ledger.redis_table.EvictingError": Ending(OUTSIDE),
     "livepromo.ledger.formats.FormatError": Ending(OUTSIDE),
     "livepromo.documents.catalogue.FormatError": Ending(OUTSIDE),
+    "livepromo.worker.publishing_changes.VoidError": Ending(INPUT),
+    "livepromo.worker.publishing_changes.TooLargeError": Ending(INPUT),
     "livepromo.sandbox.servers.ServerError": Ending(OUTSIDE),
 }
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from pathlib import Path
+from typing import IO, TextIO, cast
+
+from livepromo.cli.errors import UsageError
 
 
 def say(text: str) -> None:
@@ -16,6 +20,26 @@ def say(text: str) -> None:
 def put(text: str) -> None:
     """Write data, a line or several."""
     print(text)  # noqa: T201 - this is the place
+
+
+@contextmanager
+def writing(path: str) -> Iterator[IO[bytes]]:
+    """Open a file for data: `-` is standard output, and a name that ends with .gz is compressed. Raises UsageError."""
+    if path == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        # No time and no name in the header: the same data is the same file, byte for byte.
+        raw = Path(path).open("wb")  # noqa: SIM115 - closed below
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    with raw:
+        if not path.endswith(".gz"):
+            yield raw
+            return
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed:
+            yield cast("IO[bytes]", packed)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], file: TextIO | None = None) -> None:

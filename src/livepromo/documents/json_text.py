@@ -117,11 +117,13 @@ class _Reader:
                 raise NotJsonError
             self._at += 1
             at = key_path(path, key)
-            value = self._value(at, depth + 1)
             if key in fields:
                 self._troubles.append(Trouble(at, place, f"{shown(key)} is given twice"))
+                kept, self._places = self._places, {}  # the places are those of the first
+                self._value(at, depth + 1)
+                self._places = kept
             else:
-                fields[key] = value
+                fields[key] = self._value(at, depth + 1)
         return fields
 
 

@@ -117,11 +117,13 @@ def _advice(document: ReadDocument, severity: Severity) -> Iterator[Problem]:
     reward = _at(document.value, *_POINTS)
     if not isinstance(reward, dict) or _at(document.value, "qualify", "live") is None:
         return
-    budget = reward.get("budget")
-    if "recurrence" not in reward and not (isinstance(budget, dict) and "user" in budget):
+    budget = reward.get("budget", {})
+    if not isinstance(budget, dict):
+        return  # that is an error already, and what it was to say is not known
+    if "recurrence" not in reward and "user" not in budget:
         message = "there is no limit per user: give recurrence or budget.user"
         yield _problem(document, (*_POINTS, "recurrence"), message, "R71", severity)
-    if not (isinstance(budget, dict) and "campaign" in budget):
+    if "campaign" not in budget:
         message = "there is no limit per campaign: give budget.campaign"
         yield _problem(document, (*_POINTS, "budget", "campaign"), message, "R71", severity)
 

@@ -123,7 +123,9 @@ class _Reader:
             self._untagged(event, at)
             if key in fields:
                 self._troubles.append(Trouble(at, _place(event), f"{shown(key)} is given twice"))
+                kept, self._places = self._places, {}  # the places are those of the first
                 self._node(next(self._events), at, depth + 1)
+                self._places = kept
             else:
                 fields[key] = self._node(next(self._events), at, depth + 1)
         return fields

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import gzip
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Literal
 
 import msgspec
 
 LOG_VERSION = 1
+STANDARD_INPUT = "-"
+_LINES_AT_ONCE = 2_000
 _encode = msgspec.json.Encoder().encode
 
 
@@ -77,30 +82,51 @@ def write_line(out: IO[bytes], line: LogLine) -> None:
     out.write(_encode(line) + b"\n")
 
 
-def read_log(path: Path) -> Iterator[LogLine]:
-    """Yield the lines of a log file, its header first. Raises InputError."""
-    for number, text in enumerate(read_lines([path]), 1):
+def read_log(path: str, moved: Callable[[int], None] = lambda _: None) -> Iterator[LogLine]:
+    """Yield the lines of a log file, its header first; `moved` is told of bytes as they are read. Raises InputError."""
+    number = 0
+    for number, text in enumerate(read_lines([path], moved), 1):
         try:
             line = _decode_line(text)
         except (msgspec.DecodeError, ValueError):
             raise InputError(f"{path}: line {number} is none that `livepromo log` writes") from None
-        if number == 1 and not (isinstance(line, LogHeader) and line.version == LOG_VERSION):
+        if (number == 1) != isinstance(line, LogHeader) or (isinstance(line, LogHeader) and line.version != LOG_VERSION):
             raise InputError(f"{path}: not a log file of format {LOG_VERSION}: write it anew with this version's `livepromo log`")
         yield line
+    if not number:
+        raise InputError(f"{path} is empty: `livepromo log PARTITION --out {path}` writes one")
 
 
-def read_lines(paths: Iterable[Path]) -> Iterator[bytes]:
-    """Yield the lines of files, one after another: plain, `.gz`, or `-` for standard input. Raises InputError."""
+def read_lines(paths: Iterable[str], moved: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
+    """Yield the lines of files, one after another: plain, `.gz`, or `-` for standard input.
+
+    `moved` is told now and then how many more bytes were read, compressed ones where they are. Raises InputError.
+    """
     for path in paths:
         try:
-            with _open(path) as lines:
-                for line in lines:
-                    yield line.rstrip(b"\r\n")
-        except (OSError, EOFError, gzip.BadGzipFile) as error:
-            raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+            if path == STANDARD_INPUT:
+                yield from _without_ends(sys.stdin.buffer)
+                continue
+            with Path(path).open("rb") as raw:
+                lines = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
+                told = 0
+                while some := list(islice(lines, _LINES_AT_ONCE)):
+                    now = raw.tell()
+                    moved(now - told)
+                    told = now
+                    yield from _without_ends(some)
+        except (OSError, EOFError, zlib.error, ValueError) as error:
+            raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
-    if str(path) == "-":
-        return sys.stdin.buffer
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+def _without_ends(lines: Iterable[bytes]) -> Iterator[bytes]:
+    return (line.rstrip(b"\r\n") for line in lines)
+
+
+def size_bytes(paths: Iterable[str]) -> int | None:
+    """Return how many bytes the files have that `moved` will tell of; None where one of them has no size."""
+    try:
+        found = [Path(path).stat() for path in paths]
+    except (OSError, ValueError):
+        return None
+    return sum(one.st_size for one in found) if all(stat.S_ISREG(one.st_mode) for one in found) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 
 from livepromo.behaviour.decoding import decode, decode_recorded
 from livepromo.documents import catalogue as publications
@@ -30,10 +29,9 @@ Decision = Grant | Denial
 class Simulation:
     """One set of limits and a summary, for any number of partitions."""
 
-    def __init__(self, horizons: Horizons, progress: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, horizons: Horizons) -> None:
         self.horizons, self.summary = horizons, Summary()
         self.rows: dict[str, Row] = {}
-        self._progress = progress
 
     def take(self, state: State, plan: Plan, batch: Batch) -> Iterator[Decision]:
         """Take records into a partition's state and yield the decisions that they make, in order."""
@@ -45,7 +43,6 @@ class Simulation:
             merge(state, changes)
             self.summary.count_records(changes)
             yield from self._decide(changes.outcomes)
-        self._progress(len(batch.records))
 
     def _decide(self, outcomes: Sequence[Candidate | Denial]) -> Iterator[Decision]:
         candidates = [one for one in outcomes if isinstance(one, Candidate)]
@@ -103,11 +100,10 @@ def _chunks(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
 class _LoggedPartition:
     """A partition being decided again, at the places at which its worker decided."""
 
-    def __init__(self, path: Path, simulation: Simulation) -> None:
-        lines = read_log(path)
-        header = next(lines, None)
-        if not isinstance(header, LogHeader):
-            raise InputError(f"{path}: empty; `livepromo log PARTITION --out {path}` writes one")
+    def __init__(self, path: str, simulation: Simulation, moved: Callable[[int], None]) -> None:
+        lines = read_log(path, moved)
+        header = next(lines)
+        assert isinstance(header, LogHeader), path
         self.partition, self.topic, self._path = header.partition, header.topic, path
         self._simulation, self._lines = simulation, lines
         self.state, self.plan = State(simulation.horizons), EMPTY_PLAN
@@ -160,9 +156,12 @@ class _LoggedPartition:
         self.plan = compile_plan(self.catalogue)
 
 
-def run_logged(simulation: Simulation, paths: Sequence[Path]) -> Iterator[Decision]:
-    """Yield the decisions over logs of partitions, each decided at the same places again, with one set of limits for all."""
-    partitions = [_LoggedPartition(path, simulation) for path in paths]
+def run_logged(simulation: Simulation, paths: Sequence[str], moved: Callable[[int], None] = lambda _: None) -> Iterator[Decision]:
+    """Yield the decisions over logs of partitions, each decided at the same places again, with one set of limits for all.
+
+    `moved` is told of bytes as they are read. Raises InputError.
+    """
+    partitions = [_LoggedPartition(path, simulation, moved) for path in paths]
     if len({(p.topic, p.partition) for p in partitions}) < len(partitions):
         raise InputError("two of the logs are of the same partition")
     waiting = [(p.received_ms, at) for at, p in enumerate(partitions) if p.has_more]

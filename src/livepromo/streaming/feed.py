@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -20,7 +20,7 @@ from mode import Service
 
 from livepromo.streaming import columns
 from livepromo.streaming.errors import PositionLostError, UnavailableError
-from livepromo.streaming.offsets import OffsetTracker, Partition
+from livepromo.streaming.offsets import OffsetTracker, Partition, Slice
 
 WEEK_MS = 7 * 24 * 3_600_000
 START_RETRY_S = 1.0
@@ -92,6 +92,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         self._consumer: AIOKafkaConsumer | None = None
         self._offsets = OffsetTracker()
         self._ready: set[Partition] = set()  # may be fetched
+        self._waiting: dict[Partition, deque[Slice]] = {}  # fetched, and not handed over: as much as one record batch may be cut into
         self._held: set[Partition] = set()  # taken, and neither kept nor lost since the last rebalance began
         self._begun: set[Partition] = set()  # told to take, and not told to lose
         self._answered_ms: dict[Partition, tuple[int | None, int | None]] = {}  # arrival of the last two answers of the broker
@@ -138,7 +139,8 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
     @Service.task  # type: ignore[untyped-decorator]
     async def _fetch(self) -> None:
         while not self.should_stop:
-            wanted = [p for p in self._ready if self._offsets.in_flight(p) < self._slices_in_flight]
+            await self._hand_over()
+            wanted = [p for p in self._ready if p not in self._waiting and self._offsets.in_flight(p) < self._slices_in_flight]
             if not wanted or self._revoking or self._consumer is None:
                 await self._offsets.wait_for_change(IDLE_S)
                 continue
@@ -152,12 +154,20 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
             except OffsetOutOfRangeError as error:
                 self._check_out_of_range(error)
                 continue
-            generation = self._generation
-            for part in chain.from_iterable(piece.cut(self._slice_records) for piece in pieces):
-                if generation == self._generation and part.partition in self._ready:  # else revoked: whoever owns it fetches it again
-                    self._offsets.opened(part)
-                    await self._channel.put(part)
+            for piece in pieces:
+                if piece.partition in self._ready:  # else revoked: whoever owns it fetches it again
+                    self._waiting[piece.partition] = deque(piece.cut(self._slice_records))
+            await self._hand_over()
             self._observe()
+
+    async def _hand_over(self) -> None:
+        for partition, parts in list(self._waiting.items()):
+            while parts and self._waiting.get(partition) is parts and self._offsets.in_flight(partition) < self._slices_in_flight:
+                part = parts.popleft()
+                self._offsets.opened(part)
+                await self._channel.put(part)
+            if not parts:
+                self._waiting.pop(partition, None)
 
     def _check_out_of_range(self, error: OffsetOutOfRangeError) -> None:
         for tp, offset in error.args[0].items():
@@ -259,6 +269,8 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start to take; aiokafka sends no heartbeat until this returns, so it must not wait for a restore."""
+        if self.should_stop:  # the last rebalance of a member that is leaving
+            return
         before, self._taking = self._taking, None
         partitions = {Partition(*tp) for tp in assigned}
         self._offsets.draining = self._revoking = False
@@ -270,6 +282,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         if self._taking is not None:
             self._taking.cancel()
         ready, self._ready = self._ready, set()
+        self._waiting.clear()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._drain_s
         while any(map(self._offsets.begun, ready)) and loop.time() < deadline:

@@ -22,7 +22,7 @@ MARKER = b"@marker"
 BATCH_BYTES = 900 << 10  # the topic must take batches of this size; callers cut well below it
 RECORD_OVERHEAD_BYTES = 40  # what a record of a batch costs besides key and payload: envelope, lengths, deltas
 RENEW_AFTER_S = 24 * 3600.0
-REFUSE_AFTER_S = 48 * 3600.0  # the broker forgets a producer id that rests for a day, and a claim's name after seven
+REFUSE_AFTER = 2  # renewals missed: the broker forgets a producer id that rests for a day, and a claim's name after seven
 _ENVELOPE = struct.Struct(">BQ")
 
 
@@ -59,7 +59,9 @@ class Journal:
     Nothing here may be called beside anything else: one task, the lane of the partition, owns a journal.
     """
 
-    def __init__(self, log: Log, topic: str, partition: int, *, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, log: Log, topic: str, partition: int, *, monotonic: Callable[[], float], renew_after_s: float = RENEW_AFTER_S
+    ) -> None:
         self.topic = topic
         self.partition = partition
         self.epoch = -1  # before the first claim
@@ -67,6 +69,7 @@ class Journal:
         self.void = 0  # records dropped because a newer owner stands before them: with fencing never, so any is an alert
         self._log = log
         self._monotonic = monotonic
+        self._renew_after_s = renew_after_s
         self._writer: Writer | None = None
         self._claimed_s = 0.0
         self._known = True  # whether the outcome of every append of ours is
@@ -76,8 +79,8 @@ class Journal:
 
     @property
     def needs_renewal(self) -> bool:
-        """Whether the claim is a day old: `renew` before the broker forgets it."""
-        return self._writer is not None and self._monotonic() - self._claimed_s >= RENEW_AFTER_S
+        """Whether the claim is old enough to `renew` it, before the broker forgets it."""
+        return self._writer is not None and self._monotonic() - self._claimed_s >= self._renew_after_s
 
     async def claim(self) -> int:
         """Become the owner and return the epoch: older owners can append no more, and what they did append stands before it.
@@ -134,13 +137,13 @@ class Journal:
         """Append (key, payload; None removes the key) as one batch, whole or not at all, and return when it is durable.
 
         Raises:
-            ClaimTooOldError: the claim is older than two days; nothing was appended.
+            ClaimTooOldError: the claim is twice as old as one that is renewed, two days; nothing was appended.
             FencedError: the partition is somebody else's; nothing was appended.
             UnknownOutcomeError: this append, or one before it, may be in the log or not: nothing more is appended by this owner.
         """
-        if self._monotonic() - self._claimed_s > REFUSE_AFTER_S:
+        if self._monotonic() - self._claimed_s > REFUSE_AFTER * self._renew_after_s:
             raise ClaimTooOldError(
-                f"{self.topic}[{self.partition}]: the claim is older than two days, a newer owner may not be fenced by it"
+                f"{self.topic}[{self.partition}]: the claim should have been renewed long ago, a newer owner may not be fenced by it"
             )
         return await self._append([(key, None if payload is None else seal(self.epoch, payload)) for key, payload in records])
 

@@ -49,7 +49,7 @@ FAUST_SETTINGS: dict[str, Any] = {
 class Worker:
     """A process of some stages: all that they share, made when the event loop runs, and the Faust app that drives them."""
 
-    def __init__(self, settings: Settings, stages: Sequence[StageName] = STAGES, session_s: float = 10.0) -> None:
+    def __init__(self, settings: Settings, stages: Sequence[StageName] = STAGES) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self._failpoints = Failpoints.parse(settings.failpoints)
@@ -72,7 +72,11 @@ class Worker:
 
         self.app.boot_strategy = Boot(self.app)
         topics = {"match": settings.events, "decide": settings.topic("candidates"), "deliver": settings.topic("ledger")}
-        owners: dict[str, Callable[[int], Owner]] = {"match": self._match_owner, "decide": self._decide_owner, "deliver": self._deliver_owner}
+        owners: dict[str, Callable[[int], Owner]] = {
+            "match": self._match_owner,
+            "decide": self._decide_owner,
+            "deliver": self._deliver_owner,
+        }
         self.stages = [
             Stage(
                 name,
@@ -84,7 +88,7 @@ class Worker:
                 prepare=self.prepare,
                 end=self.end,
                 metrics=self.metrics,
-                feed_settings={"session_s": session_s},
+                feed_settings={"session_s": settings.session_ms / 1000},
             )
             for name in stages
         ]
@@ -128,6 +132,7 @@ class Worker:
                 metrics=self.metrics,
                 failpoints=self._failpoints,
                 monotonic=clock.monotonic_s,
+                renew_after_s=settings.renew_ms / 1000,
             )
             await self.shared.patiently("the catalogue", self.publications.follow)
             await Health(self.metrics.registry, self._not_live, self._not_ready).start(self.listening)

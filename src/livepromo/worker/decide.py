@@ -36,7 +36,7 @@ class DecideOwner:
         self._position_s = shared.monotonic()
 
     def _new_journal(self) -> Journal:
-        return Journal(self._shared.log, self._shared.topics.ledger, self.partition, monotonic=self._shared.monotonic)
+        return self._shared.journal(self._shared.topics.ledger, self.partition)
 
     # -- taking over ---------------------------------------------------------------------------------------------
 

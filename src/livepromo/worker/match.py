@@ -55,7 +55,7 @@ class MatchOwner:
         self._appended_s = shared.monotonic()
 
     def _new_journal(self) -> Journal:
-        return Journal(self._shared.log, self._shared.topics.state, self.partition, monotonic=self._shared.monotonic)
+        return self._shared.journal(self._shared.topics.state, self.partition)
 
     # -- taking over ---------------------------------------------------------------------------------------------
 

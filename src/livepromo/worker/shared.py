@@ -11,6 +11,7 @@ from typing import TypeVar
 from livepromo.engine.partition import Horizons
 from livepromo.ledger import table
 from livepromo.streaming import errors
+from livepromo.streaming.journal import RENEW_AFTER_S, Journal
 from livepromo.streaming.log import Log
 from livepromo.telemetry.metrics import Metrics
 from livepromo.worker.denials import DenialFilter
@@ -41,7 +42,7 @@ class Topics:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all partitions of a worker share. `pause` waits for so many seconds, `monotonic` counts them."""
+    """What all partitions of a worker share. `pause` waits for so many seconds, `monotonic` counts them; claims are renewed after so many."""
 
     topics: Topics
     log: Log
@@ -52,6 +53,11 @@ class Shared:
     failpoints: Failpoints
     monotonic: Callable[[], float]
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    renew_after_s: float = RENEW_AFTER_S
+
+    def journal(self, topic: str, partition: int) -> Journal:
+        """Return a journal that nobody has claimed yet."""
+        return Journal(self.log, topic, partition, monotonic=self.monotonic, renew_after_s=self.renew_after_s)
 
     async def patiently(self, what: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Ask until Kafka and the table answer, with growing pauses. `ask` must be such that asking again is the same as once."""

@@ -220,7 +220,6 @@ def test_what_is_no_json_is_said_to_be_none(value: bytes) -> None:
         with_property('{"\\ud800":1}'),
         with_other_field('{"a":{"\\udfff":1}}'),
         b'{"\\ud800":1,"user":"u1","event":"e","ts":1764547200000}',
-        b'{"user":"\\ud800","user":"u1","event":"e","ts":1764547200000}',
         b'{"user":"u1","event":"e","ts":1764547200000,"x":"\xed\xa0\x80"}',
         b'{"user":"u1","event":"e","ts":1764547200000,"\xc0\x80":1}',
     ],
@@ -301,6 +300,13 @@ def test_of_repeated_keys_the_last_counts() -> None:
     )
 
 
+@pytest.mark.parametrize("overridden", ["1e999", "9" * 310, '"\\ud800"', "[1e999]", "7"])
+def test_what_a_repeated_key_overrides_is_of_no_account(overridden: str) -> None:
+    text = '{"user":X,"user":"u1","event":"e","ts":1764547200000,"properties":{"a":X,"a":1},"other":X,"other":1}'
+    assert decode(text.replace("X", overridden).encode()) == Event("u1", "e", TS, None, {"a": 1})
+    assert decode(text.replace("X", "[" * 33 + "]" * 33).encode()) == Malformed(DeadReason.TOO_DEEP)
+
+
 def test_a_record_may_have_262144_bytes_and_no_more() -> None:
     padding = 262_144 - len(a_record(x=""))
     assert isinstance(decode(a_record(x="a" * padding)), Event)
@@ -314,6 +320,12 @@ def test_a_record_may_nest_32_deep_and_no_more(put: Any, opening: str, closing: 
     spare = 32 - (2 if put is with_property else 1)
     assert isinstance(decode(put(opening * spare + "1" + closing * spare)), Event)
     assert decode(put(opening * (spare + 1) + "1" + closing * (spare + 1))) == Malformed(DeadReason.TOO_DEEP)
+
+
+def test_what_stands_beside_the_deepest_does_not_count() -> None:
+    for deep, reason in ((30, None), (31, DeadReason.TOO_DEEP)):
+        record = decode(with_property("[[]," * (deep - 1) + "[1]" + "]" * (deep - 1)))
+        assert isinstance(record, Event) if reason is None else record == Malformed(reason)
 
 
 @pytest.mark.parametrize("value", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 50_000, b'{"a":[' * 20_000 + b"]}" * 20_000])

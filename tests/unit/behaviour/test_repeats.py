@@ -74,7 +74,7 @@ def test_of_an_id_taken_several_times_only_what_is_old_goes() -> None:
     assert not memory.seen(7, T)
     assert memory.seen(7, T + 2 * DAY_MS)
     assert memory.expire(T + 9 * DAY_MS) == [hour_of(T) + 48, hour_of(T) + 96]
-    assert len(memory) == 0
+    assert len(memory) == len(memory._times) == 0
     assert not memory.seen(7, T + 4 * DAY_MS)
 
 

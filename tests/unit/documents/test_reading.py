@@ -33,7 +33,8 @@ def refusals(content: bytes | str) -> list[tuple[str, int, int, str]]:
     [
         ("1", 1), ("-7", -7), ("+3", 3), ("007", 7), ("0o17", 15), ("0x1F", 31), ("1.5", Decimal("1.5")), (".5", Decimal("0.5")),
         ("5.", Decimal(5)), ("1e3", Decimal(1000)), ("-1.50", Decimal("-1.5")), ("0.1", Decimal("0.1")),
-        ("no", "no"), ("yes", "yes"), ("on", "on"), ("off", "off"), ("2026-01-01", "2026-01-01"), ("12:30:45", "12:30:45"), ("1_000", "1_000"),
+        ("no", "no"), ("yes", "yes"), ("on", "on"), ("off", "off"), ("2026-01-01", "2026-01-01"), ("12:30:45", "12:30:45"), ("1_000",
+        "1_000"),
         ("0b1", "0b1"), ("1e", "1e"), ("+", "+"), ("<<", "<<"), ("=", "="), ("0o8", "0o8"), ("-0x1", "-0x1"), ("1.2.3", "1.2.3"),
         ("true", True), ("True", True), ("TRUE", True), ("false", False), ("FALSE", False), ("tRue", "tRue"),
         ("null", None), ("~", None), ("", None), ("NULL", None), ("nuLL", "nuLL"),
@@ -153,7 +154,8 @@ def test_reading_goes_on_after_a_refusal() -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"a: 1\nb: [1, 2\nc: 3", 3), (b"a: 1\n b: 2", 2), (b"a: \xff", 1), (b"a: 1\nb: \xed\xa0\x80", 2), (b"a: 1\nb: \x00", 2), (b"a: \x1b[0m", 1),
+        (b"a: 1\nb: [1, 2\nc: 3", 3), (b"a: 1\n b: 2", 2), (b"a: \xff", 1), (b"a: 1\nb: \xed\xa0\x80", 2), (b"a: 1\nb: \x00", 2),
+        (b"a: \x1b[0m", 1),
         (b"? [a]\n: 1", 1), (b"a: *nowhere", 1), (b'{"a": 1', 2), (b'{"a": "\\ud800', 1), (b"[1, 2]]", 1), (b"%YAML 3.0\n---\na: 1", 1),
         ("a: 1".encode("utf-16"), 1),
     ],

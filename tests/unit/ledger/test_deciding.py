@@ -59,8 +59,9 @@ def test_a_reward_larger_than_what_is_left_is_denied_and_a_smaller_one_still_fit
     assert isinstance(decide(rows, a_candidate(campaign_budget(100, 5), amount=5)), Grant)
 
 
-def test_a_partial_reward_is_the_least_that_is_left_of_any_budget_and_says_what_was_requested() -> None:
-    rows = {"camp/u1": {"amount": 93}, "camp": {"amount": 996}}
+@pytest.mark.parametrize(("user_used", "campaign_used"), [(93, 996), (96, 993), (96, 996)])
+def test_a_partial_reward_is_the_least_that_is_left_of_any_budget_and_says_what_was_requested(user_used: int, campaign_used: int) -> None:
+    rows = {"camp/u1": {"amount": user_used}, "camp": {"amount": campaign_used}}
     grant = decide(rows, a_candidate(user_total(9), user_budget(100), campaign_budget(1_000), partial=True))
     assert isinstance(grant, Grant)
     assert grant.amount_units == 4

@@ -90,6 +90,8 @@ def test_without_an_offset_there_must_be_a_zone() -> None:
     [
         ("2026-01-01T00:00", "Asia/Kolkata", "2025-12-31T18:30"),
         ("2026-01-01T00:00", "Asia/Kathmandu", "2025-12-31T18:15"),
+        ("1971-06-01T00:00", "Africa/Monrovia", "1971-06-01T00:44:30"),
+        ("1900-01-01T00:00", "Asia/Kolkata", "1899-12-31T18:38:50"),
         # Skipped: the first instant after the gap.
         ("2026-03-29T02:30", "Europe/Berlin", "2026-03-29T01:00"),
         ("2026-03-29T02:00", "Europe/Berlin", "2026-03-29T01:00"),
@@ -162,6 +164,13 @@ def test_a_day_that_begins_twice_ends_where_its_last_stretch_ends() -> None:
     assert [found.day - days[0].day for found in days] == [0, 1, 0, 0, 1]
     assert [found.day_ends_ms - change for found in days[:4:2]] == [-MINUTE_MS, 59 * MINUTE_MS]
     assert days[1].day_ends_ms == days[4].day_ends_ms
+
+
+def test_a_day_may_begin_in_the_middle_of_a_quarter_of_an_hour() -> None:
+    midnight = utc_ms("1971-06-02T00:44:30")
+    monrovia = Calendar("Africa/Monrovia")
+    for _ in range(2):
+        assert [monrovia.periods(midnight + ms).day_ends_ms - midnight for ms in (-1, 0, 1)] == [0, 24 * HOUR_MS, 24 * HOUR_MS]
 
 
 def test_a_day_that_a_zone_skipped_is_not_there() -> None:

@@ -1,0 +1,104 @@
+"""livepromo simulate: what would documents have granted over recorded records?"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from livepromo.settings import Settings
+    from livepromo.simulation.run import Decision, Simulation
+
+_Files = Annotated[list[str] | None, Parameter(consume_multiple=True)]
+
+
+def simulate(
+    *, documents: _Files = None, events: _Files = None, log: _Files = None, out: str | None = None, until: str | None = None
+) -> None:
+    """Run recorded records through documents, with the engine of the worker, and without Kafka or Redis.
+
+    Everything is published at the time of the first record, `start: now` is before every record, and all records are one partition.
+    A table with what was granted, refused and is left goes to standard error. With `--log`, files that `livepromo log` wrote are
+    decided again, each at the places at which its worker decided: several files are several partitions with one set of limits.
+
+    Example: `livepromo simulate --documents campaigns/ --events monday.jsonl.gz tuesday.jsonl.gz --out decisions.jsonl`
+
+    Args:
+        documents: YAML or JSON files, or directories of them.
+        events: Records as they come in, a JSON object a line: .jsonl, .jsonl.gz, or - for standard input; read one after another.
+        log: Instead of documents and events, files that `livepromo log` wrote.
+        out: Write every decision there as a JSON line, in order of decision; - for standard output.
+        until: Move stream time on to this instant at the end; without an offset it is in the account's zone.
+    """
+    from livepromo.cli.errors import UsageError  # noqa: PLC0415 - `simulate --help` needs none of all this
+    from livepromo.engine.partition import Horizons  # noqa: PLC0415
+    from livepromo.settings import load  # noqa: PLC0415
+    from livepromo.simulation.run import Simulation, run_logged  # noqa: PLC0415
+
+    settings = load()
+    if until is not None:
+        _instant(until, settings)
+    simulation = Simulation(Horizons(settings.lateness_ms, settings.repeats_ms, settings.ahead_ms))
+    if log is not None:
+        if documents is not None or events is not None:
+            raise UsageError("--log stands instead of --documents and --events: a log has both in it")
+        _decide(simulation, log, out, lambda paths, moved: run_logged(simulation, paths, moved))
+        return
+    missing = [name for name, given in (("--documents", documents), ("--events", events)) if not given]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} must be given, or --log instead of both")
+    assert documents is not None
+    assert events is not None
+    _decide_recorded(simulation, documents, events, out, settings)
+
+
+def _decide_recorded(simulation: Simulation, documents: list[str], events: list[str], out: str | None, settings: Settings) -> None:
+    from livepromo.cli.problems import refuse_errors  # noqa: PLC0415
+    from livepromo.documents.files import read_files  # noqa: PLC0415
+    from livepromo.documents.reading import documents_of  # noqa: PLC0415
+    from livepromo.documents.references import check_documents  # noqa: PLC0415
+    from livepromo.simulation.files import read_lines  # noqa: PLC0415
+    from livepromo.simulation.run import run_recorded  # noqa: PLC0415
+
+    read, problems = read_files(documents, settings.timezone)
+    refuse_errors([*problems, *check_documents(read, None, now_ms=None, strict=False)])
+    _decide(simulation, events, out, lambda paths, moved: run_recorded(simulation, documents_of(read), read_lines(paths, moved)))
+
+
+def _decide(
+    simulation: Simulation,
+    files: list[str],
+    out: str | None,
+    run: Callable[[Sequence[str], Callable[[int], None]], Iterator[Decision]],
+) -> None:
+    from livepromo.cli.output import progress, say, table, writing  # noqa: PLC0415
+    from livepromo.simulation.files import size_bytes  # noqa: PLC0415
+    from livepromo.simulation.run import decision_line  # noqa: PLC0415
+
+    with progress("simulating", size_bytes(files)) as moved:
+        decisions = run(files, moved)
+        if out is None:
+            for _ in decisions:
+                pass
+        else:
+            with writing(out) as file:
+                file.writelines(map(decision_line, decisions))
+    summary = simulation.summary
+    head, rows = summary.table()
+    if rows:
+        table(head, rows, sys.stderr)
+    say(summary.records_text())
+
+
+def _instant(text: str, settings: Settings) -> int:
+    from livepromo.cli.errors import UsageError  # noqa: PLC0415
+    from livepromo.model.time import instant_ms, zone  # noqa: PLC0415
+
+    try:
+        return instant_ms(text, zone(settings.timezone))
+    except ValueError as error:
+        raise UsageError(f"--until: {error}") from None

@@ -1,0 +1,29 @@
+"""What the commands that talk to Kafka and Redis ask first, and how they end when something is not there."""
+
+from __future__ import annotations
+
+from livepromo.settings import Settings, Topic
+from livepromo.streaming.errors import MissingTopicError
+from livepromo.streaming.producer import Outbox
+from livepromo.streaming.topics import describe
+
+
+async def partitions(settings: Settings, *names: Topic, events: bool = False) -> dict[str, int]:
+    """Return how many partitions topics of ours have, by the topic's whole name; with `events` that one too.
+
+    Asked before anything else: a client that reads a topic that is not there may make it, with the wrong settings.
+    Raises UnavailableError, MissingTopicError.
+    """
+    topics = [settings.topic(name) for name in names] + ([settings.events] if events else [])
+    if settings.embedded:  # an embedded broker makes topics as they are used, and describes none
+        outbox = Outbox(settings.kafka)
+        await outbox.start()
+        try:
+            return {topic: await outbox.partitions(topic) for topic in topics}
+        finally:
+            await outbox.close()
+    there = await describe(settings.kafka, topics)
+    missing = [topic for topic in topics if topic not in there]
+    if missing:
+        raise MissingTopicError(f"kafka at {settings.kafka} has no topic {', '.join(missing)}: run livepromo init")
+    return {topic: there[topic].partitions for topic in topics}

@@ -1,0 +1,71 @@
+"""Files, directories, standard input."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from livepromo.documents.files import check_content, read_files
+from livepromo.documents.reading import documents_of
+from livepromo.documents.references import check_documents
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+GOOD = b"kind: wallet\nid: a\n"
+
+
+def test_the_examples_are_sound_even_strictly() -> None:
+    read, problems = read_files([EXAMPLES], "UTC")
+    assert [problem.text for problem in problems + check_documents(read, None, now_ms=None, strict=True)] == []
+    assert len(documents_of(read)) >= 6
+
+
+def test_of_a_directory_the_yaml_and_json_files_are_read_by_name(tmp_path: Path) -> None:
+    for name in ("b.yaml", "a.json", "c.yml", "d.txt", "e"):
+        (tmp_path / name).write_text(f'{{"kind": "wallet", "id": "{name[0]}"}}')
+    (tmp_path / "f.yaml").mkdir()
+    read, problems = read_files([tmp_path], "UTC")
+    assert not problems
+    assert [(document.key, document.file) for document in read] == [
+        ("wallet/a", str(tmp_path / "a.json")), ("wallet/b", str(tmp_path / "b.yaml")), ("wallet/c", str(tmp_path / "c.yml")),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "empty", "x\x00y"])
+def test_what_cannot_be_read_is_a_problem_of_the_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "good.yaml").write_bytes(GOOD)
+    read, problems = read_files([str(tmp_path / name), tmp_path / "good.yaml"], "UTC")
+    assert [document.key for document in read] == ["wallet/a"]
+    assert [(problem.file, problem.path, problem.document) for problem in problems] == [(str(tmp_path / name), "$", "")]
+
+
+def test_a_hyphen_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOOD)))
+    read, problems = read_files(["-"], "UTC")
+    assert [(document.file, document.key) for document in read] == [("-", "wallet/a")]
+    assert not problems
+
+
+def test_a_document_whose_text_was_refused_has_no_meaning() -> None:
+    read, problems = check_content(GOOD + b"id: a\n---\nkind: wallet\nid: b", "f", "UTC")
+    assert [(document.key, document.document is None) for document in read] == [("wallet/a", True), ("wallet/b", False)]
+    assert [problem.document for problem in problems] == ["wallet/a"]
+
+
+def test_problems_stand_in_the_order_of_their_places() -> None:
+    _, problems = check_content(b"when: 1\nid: A\nkind: campaign\nqualify: 1\nreward: 1\nwho: 1\nid: b\n", "f", "UTC")
+    assert [problem.line for problem in problems] == [1, 2, 4, 5, 6, 7]
+
+
+def test_ten_thousand_documents_take_seconds() -> None:
+    text = (EXAMPLES / "cashback.yaml").read_text()
+    content = "\n---\n".join(text.replace("id: cashback", f"id: c{number}") for number in range(10_000)).encode()
+    began = time.process_time()
+    read, problems = check_content(content, "f", "UTC")
+    problems += check_documents(read, None, now_ms=None, strict=False)
+    assert time.process_time() - began < 10
+    assert (len(documents_of(read)), {problem.rule for problem in problems}) == (10_000, {"R19"})
