@@ -43,6 +43,7 @@ class Owner:
         """Count a slice, and make the counts durable with the position."""
         assert self.position == piece.first_offset, f"{piece!r} does not begin at {self.position}"
         assert piece.next_offset - piece.first_offset <= 10_000
+        assert len(piece.parts) <= 3, "more slices in flight than allowed"
         changed = Counter(key or b"" for key in piece.keys)
         await asyncio.sleep(self.work_s)
         records = [(key, b"%d" % (self.counts[key] + n)) for key, n in changed.items()]

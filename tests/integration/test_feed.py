@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
@@ -75,7 +75,7 @@ class _Bench:
             self.sent[partition][key] += 1
         await self.outbox.send_many(outputs)
 
-    def worker(self, **settings: float) -> int:
+    def worker(self, **settings: float | str) -> int:
         number = len(self.workers)
         words = [sys.executable, WORKER, self.name, self.servers, self._notes(number), json.dumps({"slice_records": 50, **settings})]
         with (self.home / f"worker-{number}.log").open("wb") as out:
@@ -280,6 +280,28 @@ async def test_a_position_that_the_log_does_not_hold_any_more_ends_the_process_a
     number = bench.worker()
     assert await asyncio.to_thread(bench.workers[number].wait, 60) != 0
     assert "to go on from offset 50, but the log holds 75 to 100" in bench.said(number)
+
+
+@pytest.mark.parametrize("as_columns", [True, False])
+async def test_with_read_committed_aborted_records_are_left_out_and_the_commit_reaches_the_end_behind_the_markers(
+    bench: _Bench, as_columns: bool
+) -> None:
+    topic = f"{bench.name}-events"
+    async with AIOKafkaProducer(bootstrap_servers=bench.servers, transactional_id=f"{bench.name}-tx") as producer:
+        for number in range(6):
+            await producer.begin_transaction()
+            for i in range(40):
+                await producer.send(topic, b"v", b"u%d" % i, partition=i % PARTITIONS)
+            if number % 2:
+                await producer.abort_transaction()
+            else:
+                await producer.commit_transaction()
+                for i in range(40):
+                    bench.sent[i % PARTITIONS][b"u%d" % i] += 1
+    number = bench.worker(as_columns=as_columns, isolation_level="read_committed")
+    await until(bench.all_committed)
+    assert await bench.end(number) == 0, bench.said(number)
+    assert await bench.counted() == bench.sent
 
 
 async def test_an_idle_partition_is_known_to_be_complete_until_shortly_before_now_and_a_backlog_is_not(bench: _Bench) -> None:

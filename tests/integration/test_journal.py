@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from confluent_kafka import Producer
@@ -92,6 +92,22 @@ async def test_without_columns_the_same_is_read(kafka: KafkaCluster, log: KafkaL
     assert found[0] == found[1]
     assert len(found[0]) == 287
     await plain.close()
+
+
+@pytest.mark.parametrize("as_columns", [True, False])
+async def test_a_read_ends_where_it_was_told_though_no_record_stands_there(kafka: KafkaCluster, name: str, as_columns: bool) -> None:
+    await ensure(kafka.bootstrap, [TopicSpec(name, 1)])
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=name) as producer:
+        for i in range(3):
+            async with producer.transaction():
+                await producer.send(name, b"v", b"k%d" % i, partition=0)
+    log = KafkaLog(kafka.bootstrap, as_columns=as_columns)
+    try:
+        assert await log.end(name, 0) == 6  # each transaction ends with a marker, which is no record
+        assert [r.offset async for rs in log.read(name, 0, 0, 6) for r in rs] == [0, 2, 4]
+        assert [r.offset async for rs in log.read(name, 0, 5, 6) for r in rs] == []
+    finally:
+        await log.close()
 
 
 async def test_nobody_there_is_said_to_be_unavailable() -> None:

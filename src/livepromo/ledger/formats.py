@@ -15,7 +15,7 @@ class FormatError(ValueError):
 
 
 class _Decoder(Protocol[Value_co]):
-    def decode(self, buf: memoryview, /) -> Value_co: ...
+    def decode(self, _: memoryview, /) -> Value_co: ...
 
 
 def versioned(version: int, content: object) -> bytes:

@@ -260,8 +260,8 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
 
     # -- membership: aiokafka logs and drops what these two raise, so they crash the service themselves
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # always all of them
-        """Finish what has begun and commit it. Heartbeats go on meanwhile."""
+    async def on_partitions_revoked(self, _: Iterable[TopicPartition]) -> None:
+        """Finish what has begun and commit it: everything is revoked at every rebalance. Heartbeats go on meanwhile."""
         try:
             await self._let_go()
         except Exception as error:  # noqa: BLE001  # the boundary to aiokafka

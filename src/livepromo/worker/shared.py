@@ -42,7 +42,7 @@ class Topics:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all partitions of a worker share. `pause` waits for so many seconds, `monotonic` counts them; claims are renewed after so many."""
+    """What all partitions of a worker share. `pause` waits for seconds, `monotonic` counts them; claims are renewed after so many."""
 
     topics: Topics
     log: Log

@@ -1,0 +1,73 @@
+"""livepromo apply: publish documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from livepromo.cli.check import no_options
+
+if TYPE_CHECKING:
+    from livepromo.documents.catalogue import Catalogue, Publication
+
+
+async def apply(
+    files: Annotated[list[str], Parameter(allow_leading_hyphen=True, validator=no_options)],
+    /,
+    *,
+    strict: bool = False,
+    by: str | None = None,
+    no_wait: bool = False,
+) -> None:
+    """Check documents against each other and what is published, then publish those that are new or changed: all or none.
+
+    What is published takes effect without a restart. The command returns when every partition has taken it, or says after 10 seconds
+    which have not. Publishing the same again changes nothing.
+
+    Example: `livepromo apply wallets.yaml campaigns/ --by anna`
+
+    Args:
+        files: YAML or JSON files, directories of them, or - for standard input.
+        strict: Advice (a limit per user and one per campaign) is an error, not a warning.
+        by: Who publishes, for the history; the login name if not said.
+        no_wait: Do not wait until the partitions have taken it.
+    """
+    from livepromo.cli.naming import who  # noqa: PLC0415 - `apply --help` needs none of all this
+    from livepromo.cli.output import say  # noqa: PLC0415
+    from livepromo.cli.problems import refuse_errors  # noqa: PLC0415
+    from livepromo.cli.publishing import wait_until_taken  # noqa: PLC0415
+    from livepromo.cli.surroundings import partitions  # noqa: PLC0415
+    from livepromo.documents.catalogue import publication_of  # noqa: PLC0415
+    from livepromo.documents.files import read_files  # noqa: PLC0415
+    from livepromo.documents.references import check_documents  # noqa: PLC0415
+    from livepromo.settings import load  # noqa: PLC0415
+    from livepromo.telemetry import clock  # noqa: PLC0415
+    from livepromo.worker.publishing_changes import publish  # noqa: PLC0415
+
+    settings = load()
+    read, problems = read_files(files, settings.timezone)
+    if any(problem.severity == "error" for problem in problems):
+        refuse_errors(problems)  # before Kafka is asked: what is published cannot make these good
+    await partitions(settings, "catalogue", "state")
+
+    def make(catalogue: Catalogue) -> Publication | None:
+        refuse_errors([*problems, *check_documents(read, catalogue, now_ms=clock.wall_ms(), strict=strict)])
+        return publication_of(read, catalogue, who(by))
+
+    taken = await publish(settings, make)
+    if taken is None:
+        say("nothing changed: all of it is published already")
+        return
+    for key in sorted(_published(taken.publication)):
+        say(f"{key}: published revision {taken.catalogue.entries[key].revision}")
+    if not no_wait:
+        await wait_until_taken(settings, taken)
+
+
+def _published(publication: object) -> list[str]:
+    from livepromo.documents.catalogue import Publication  # noqa: PLC0415
+    from livepromo.model.documents import key_of  # noqa: PLC0415
+
+    assert isinstance(publication, Publication), publication
+    return [key_of(document) for document in publication.documents]

@@ -1,0 +1,126 @@
+"""livepromo get: what is published, and what is left of it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from livepromo.documents.catalogue import Catalogue, Entry
+    from livepromo.settings import Settings
+
+
+async def get(kind: str | None = None, name: str | None = None, /, *, json: bool = False) -> None:
+    """Show what is published: state, revision, and what is left of budgets.
+
+    Where Redis is away, what was spent is not known, and the rest is shown.
+
+    Example: `livepromo get campaign cart-rescue --json`
+
+    Args:
+        kind: Only documents of this kind: campaign or wallet; or one document, as KIND/ID.
+        name: Only the document of this id.
+        json: Write an array of {kind, id, state, revision, first_published, published, by, budget, spent, left, document}; times are in
+            milliseconds, amounts of the document in thousandths.
+    """
+    from livepromo.cli.output import put, table  # noqa: PLC0415 - `get --help` needs none of all this
+    from livepromo.cli.surroundings import partitions  # noqa: PLC0415
+    from livepromo.model.documents import Campaign  # noqa: PLC0415
+    from livepromo.model.ids import partition_of  # noqa: PLC0415
+    from livepromo.model.json_text import json_bytes  # noqa: PLC0415
+    from livepromo.settings import load  # noqa: PLC0415
+    from livepromo.telemetry import clock  # noqa: PLC0415
+    from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415
+
+    settings = load()
+    there = await partitions(settings, "catalogue", "candidates")
+    catalogue = await read_catalogue(settings)
+    entries = chosen(catalogue, kind, name)
+    campaigns = [entry.document.id for entry in entries.values() if isinstance(entry.document, Campaign)]
+    spent = await _spent(settings, {one: partition_of(one, there[settings.topic("candidates")]) for one in campaigns})
+    shown = [_shown(key, entry, catalogue, spent, clock.wall_ms()) for key, entry in entries.items()]
+    if json:
+        put(json_bytes(shown).decode())
+    else:
+        columns = ["document", "state", "revision", "budget", "spent", "left"]
+        table(columns, [[f"{one['kind']}/{one['id']}", *(_cell(one[column]) for column in columns[1:])] for one in shown])
+
+
+def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str, Entry]:
+    """Return the entries that are asked for, by kind/id in order. Raises InputError for a kind that is none, an id that nothing has."""
+    from livepromo.cli.naming import unknown  # noqa: PLC0415
+    from livepromo.model.documents import Campaign, Wallet  # noqa: PLC0415
+
+    entries = dict(sorted(catalogue.entries.items()))
+    if kind is None:
+        return entries
+    if name is None and "/" in kind:
+        kind, _, name = kind.partition("/")
+    kinds = [one.__name__.lower() for one in (Campaign, Wallet)]
+    if kind not in kinds:
+        raise unknown("kind", kind, kinds)
+    of_kind = {key: entry for key, entry in entries.items() if key.startswith(f"{kind}/")}
+    if name is None:
+        return of_kind
+    if f"{kind}/{name}" not in of_kind:
+        raise unknown(kind, name, (str(entry.document.id) for entry in of_kind.values()))
+    return {f"{kind}/{name}": of_kind[f"{kind}/{name}"]}
+
+
+async def _spent(settings: Settings, partitions: dict[Any, int]) -> dict[str, int] | None:
+    """Return what the campaigns have given, in smallest units, each asked for in its partition; None where Redis is away."""
+    from livepromo.cli.output import say  # noqa: PLC0415
+    from livepromo.ledger.redis_table import RedisTable  # noqa: PLC0415
+    from livepromo.ledger.table import UnavailableError  # noqa: PLC0415
+    from livepromo.worker.watching import spent_units  # noqa: PLC0415
+
+    table = RedisTable(settings.redis, settings.namespace)
+    try:
+        return {campaign: await spent_units(table, number, campaign) for campaign, number in partitions.items()}
+    except UnavailableError as error:
+        say(f"redis at {settings.redis_address} cannot be asked what was spent: {error}")
+        return None
+    finally:
+        await table.close()
+
+
+def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[str, int] | None, now_ms: int) -> dict[str, Any]:
+    from msgspec import Raw, to_builtins  # noqa: PLC0415
+
+    from livepromo.documents.catalogue import campaign_state  # noqa: PLC0415
+    from livepromo.model.amounts import amount_text  # noqa: PLC0415
+    from livepromo.model.documents import Campaign  # noqa: PLC0415
+    from livepromo.worker.watching import budget_units, shown_state  # noqa: PLC0415
+
+    document = entry.document
+    amounts: dict[str, Any] = {"budget": None, "spent": None, "left": None}
+    if isinstance(document, Campaign):
+        limit, decimals = budget_units(document, catalogue)
+        used = None if spent is None else spent.get(document.id, 0)
+        state = campaign_state(entry, now_ms)
+        if used is not None:
+            state = shown_state(state, limit, used)
+        units = {"budget": limit, "spent": used, "left": None if limit is None or used is None else max(0, limit - used)}
+        amounts = {name: None if one is None else Raw(amount_text(one, decimals).encode()) for name, one in units.items()}
+    else:
+        state = "active" if document.active else "inactive"
+    kind, _, name = key.partition("/")
+    return {
+        "kind": kind,
+        "id": name,
+        "state": state,
+        "revision": entry.revision,
+        "first_published": entry.first_published_ms,
+        "published": entry.published_ms,
+        "by": entry.by,
+        **amounts,
+        "document": to_builtins(document),
+    }
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - a cell of any column
+    from msgspec import Raw  # noqa: PLC0415
+
+    if value is None:
+        return ""
+    return bytes(value).decode() if isinstance(value, Raw) else str(value)
+

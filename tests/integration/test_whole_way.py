@@ -1,0 +1,81 @@
+"""The whole way on real servers: what is granted is what the same engine grants over the log, whoever publishes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from livepromo.sandbox.servers import KafkaCluster, RedisServer
+from recount import Published, Simulated, check_delivered, check_denied, check_limits, check_same, ledger
+from whole import DATA, Installation
+from year import recorded, year
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(600)]
+
+NOW, LATER = DATA / "twelve-campaigns.yaml", DATA / "twelve-campaigns-later.yaml"
+
+
+@pytest.fixture
+def installation(kafka: KafkaCluster, redis_server: RedisServer, name: str, tmp_path: Path) -> Iterator[Installation]:
+    installation = Installation(kafka.bootstrap, redis_server.url, name, tmp_path)
+    yield installation
+    installation.close()
+
+
+def test_a_year_of_a_grocer_is_granted_as_simulated_while_campaigns_change(installation: Installation) -> None:
+    published = Published.of(NOW, LATER)
+    workers = [installation.worker(), installation.worker()]
+    installation.cli("apply", NOW)
+    records = year()
+    assert len(recorded()) == 49_345
+    assert len(records) > 1.05 * 49_345
+
+    def send(start: float, end: float) -> None:
+        installation.send(records[int(start * len(records)) : int(end * len(records))])
+
+    send(0, 0.25)
+    installation.cli("pause", "coupon-thanks")
+    installation.cli("pause", "auckland", "--no-wait")
+    send(0.25, 0.4)
+    installation.cli("apply", LATER, "--by", "somebody")
+    send(0.4, 0.6)
+    installation.cli("resume", "auckland")
+    send(0.6, 0.8)
+    installation.cli("resume", "coupon-thanks", "--no-wait")
+    send(0.8, 1)
+    installation.until_done(300)
+    assert [worker.stop() for worker in workers] == [0, 0]
+    installation.cli("ledger", "verify")
+
+    grants, simulated = ledger(installation), Simulated.of(installation)
+    check_limits(grants, published)
+    assert check_delivered(installation, grants) == 0, "nobody was killed, so nothing was delivered twice"
+    result = check_same(grants, simulated, published)
+    check_denied(installation, grants, simulated, published)
+    assert len(result) == 12
+    assert_they_bind(simulated)
+    assert {grant.said["revision"] for grant in grants if grant.campaign == "lucky-much"} == {1, 2}
+    print(
+        f"{len(records)} records, {len(grants)} grants, as simulated: { ({name: f'{count}: {sum_}' for name, (count, sum_) in result.items()}) }"
+    )
+
+
+def assert_they_bind(simulated: Simulated) -> None:
+    """At least three budgets and three recurrences bind, of every kind; else the comparison says little."""
+    budgets = {campaign for campaign, reason in simulated.reasons() if reason in {"user_budget", "campaign_budget"}}
+    recurrences = {campaign for campaign, reason in simulated.reasons() if reason in {"user_total", "user_day", "user_week", "user_month"}}
+    assert len(budgets) >= 3, budgets
+    assert len(recurrences) >= 3, recurrences
+    wanted = {
+        "user_budget",
+        "campaign_budget",
+        "user_total",
+        "user_day",
+        "user_week",
+        "user_month",
+        "amount_not_positive",
+        "would_be_expired",
+    }
+    assert wanted <= {reason for _, reason in simulated.reasons()}
