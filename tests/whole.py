@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from confluent_kafka import OFFSET_INVALID, Consumer, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message, Producer, TopicPartition
 
 LIVEPROMO = Path(sys.executable).with_name("livepromo")
 DATA = Path(__file__).with_name("data")
@@ -60,6 +60,7 @@ class Kafka:
                 "message.max.bytes": 4 << 20,
                 "linger.ms": 5,
                 "enable.idempotence": True,
+                "log_level": 0,
             }
         )
 
@@ -71,7 +72,13 @@ class Kafka:
     def _of(self, group: str) -> Consumer:
         if group not in self._consumers:
             self._consumers[group] = Consumer(
-                {"bootstrap.servers": self.bootstrap, "group.id": group, "enable.auto.commit": False, "enable.partition.eof": True}
+                {
+                    "bootstrap.servers": self.bootstrap,
+                    "group.id": group,
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "log_level": 0,
+                }
             )
         return self._consumers[group]
 
@@ -81,11 +88,23 @@ class Kafka:
 
     def begins(self, topic: str) -> list[int]:
         """Return the first offset of each partition."""
-        return [self._of("-").get_watermark_offsets(TopicPartition(topic, p), 10, cached=False)[0] for p in self.partitions(topic)]
+        return [self._marks(topic, p)[0] for p in self.partitions(topic)]
 
     def ends(self, topic: str) -> list[int]:
         """Return the next offset of each partition."""
-        return [self._of("-").get_watermark_offsets(TopicPartition(topic, p), 10, cached=False)[1] for p in self.partitions(topic)]
+        return [self._marks(topic, p)[1] for p in self.partitions(topic)]
+
+    def _marks(self, topic: str, partition: int) -> tuple[int, int]:
+        end = time.monotonic() + 30
+        while True:
+            try:
+                marks: tuple[int, int] = self._of("-").get_watermark_offsets(TopicPartition(topic, partition), 10, cached=False)
+            except KafkaException:  # right after a topic was made its partitions have no leader yet
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+            else:
+                return marks
 
     def committed(self, group: str, topic: str) -> list[int]:
         """Return how far a group has come in each partition."""

@@ -17,6 +17,7 @@ from aiokafka.errors import CorruptRecordException, TopicAuthorizationFailedErro
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 
 from livepromo.streaming import private_names
 from livepromo.streaming.offsets import OffsetTracker, Partition, Slice
@@ -36,7 +37,21 @@ def a_batch(base: int, count: int, codec: int = 0) -> bytes:
     return bytes(raw)
 
 
-BATCHES = [(149, a_batch(100, 50)), (199, a_batch(150, 50, 1)), (299, a_batch(260, 40, 3))]  # last offset; a hole from 200 to 259
+def without_its_tail(batch: bytes, last: int) -> bytes:
+    """Return the batch as compaction leaves it whose records behind are gone: it covers the offsets up to base + last all the same."""
+    raw = bytearray(batch)
+    raw[23:27] = last.to_bytes(4, "big")
+    raw[17:21] = calc_crc32c(bytes(raw[21:])).to_bytes(4, "big")
+    return bytes(raw)
+
+
+BATCHES = [  # last offset, bytes; a hole from 200 to 259, and from 305 to 309
+    (149, a_batch(100, 50)),
+    (199, a_batch(150, 50, 1)),
+    (299, a_batch(260, 40, 3)),
+    (309, without_its_tail(a_batch(300, 5), 9)),
+]
+END = 310
 
 
 def a_fetched(offset: int, log: bytes | None = None) -> tuple[Any, Assignment]:
@@ -44,7 +59,7 @@ def a_fetched(offset: int, log: bytes | None = None) -> tuple[Any, Assignment]:
         log = b"".join(raw for last, raw in BATCHES if last >= offset)  # a broker begins with the batch that holds the offset
     assignment = Assignment({TP})
     assignment.state_value(TP).reset_to(offset)
-    assignment.state_value(TP).highwater = 300
+    assignment.state_value(TP).highwater = END
     records = PartitionRecords(TP, MemoryRecords(log), [], offset, None, None, True, 0)
     return FetchResult(TP, assignment=assignment, partition_records=records, backoff=0), assignment
 
@@ -54,7 +69,7 @@ def a_consumer(result: Any) -> Any:
     return SimpleNamespace(_fetcher=fetcher)
 
 
-@pytest.mark.parametrize("offset", [100, 120, 149, 150, 175, 200, 259, 260, 280])
+@pytest.mark.parametrize("offset", [100, 120, 149, 150, 175, 200, 259, 260, 280, 304, 307])
 @pytest.mark.parametrize("limit", [1, 60, 10**6])
 async def test_columns_are_what_aiokafka_would_have_returned(offset: int, limit: int) -> None:
     rows = list(a_fetched(offset)[0].getall())
@@ -73,7 +88,7 @@ async def test_columns_are_what_aiokafka_would_have_returned(offset: int, limit:
     assert [k for s in slices for k in s.keys] == [row.key for row in rows]
     assert [t for s in slices for t in s.timestamps_ms] == [row.timestamp for row in rows]
     assert [tuple(h) for s in slices for h in s.headers] == [row.headers for row in rows]
-    assert slices[-1].next_offset == assignment.state_value(TP).position == 300
+    assert slices[-1].next_offset == assignment.state_value(TP).position == END
     assert slices[0].first_offset == offset
     assert slices[-1].at_end
 

@@ -57,9 +57,8 @@ def test_a_year_of_a_grocer_is_granted_as_simulated_while_campaigns_change(insta
     assert len(result) == 12
     assert_they_bind(simulated)
     assert {grant.said["revision"] for grant in grants if grant.campaign == "lucky-much"} == {1, 2}
-    print(
-        f"{len(records)} records, {len(grants)} grants, as simulated: { ({name: f'{count}: {sum_}' for name, (count, sum_) in result.items()}) }"
-    )
+    shown = ", ".join(f"{name} {count}: {points}" for name, (count, points) in result.items())
+    print(f"{len(records)} records, {len(grants)} grants, as simulated: {shown}")
 
 
 def assert_they_bind(simulated: Simulated) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from livepromo.cli.check import no_options
-
-if TYPE_CHECKING:
-    from livepromo.documents.catalogue import Catalogue, Publication
+from livepromo.cli.naming import who
+from livepromo.cli.output import say
+from livepromo.cli.problems import refuse_errors
+from livepromo.cli.publishing import wait_until_taken
+from livepromo.cli.surroundings import partitions
+from livepromo.documents.catalogue import Catalogue, Publication, publication_of
+from livepromo.documents.files import read_files
+from livepromo.documents.references import check_documents
+from livepromo.model.documents import key_of
+from livepromo.settings import load
+from livepromo.telemetry import clock
 
 
 async def apply(
@@ -33,17 +41,7 @@ async def apply(
         by: Who publishes, for the history; the login name if not said.
         no_wait: Do not wait until the partitions have taken it.
     """
-    from livepromo.cli.naming import who  # noqa: PLC0415 - `apply --help` needs none of all this
-    from livepromo.cli.output import say  # noqa: PLC0415
-    from livepromo.cli.problems import refuse_errors  # noqa: PLC0415
-    from livepromo.cli.publishing import wait_until_taken  # noqa: PLC0415
-    from livepromo.cli.surroundings import partitions  # noqa: PLC0415
-    from livepromo.documents.catalogue import publication_of  # noqa: PLC0415
-    from livepromo.documents.files import read_files  # noqa: PLC0415
-    from livepromo.documents.references import check_documents  # noqa: PLC0415
-    from livepromo.settings import load  # noqa: PLC0415
-    from livepromo.telemetry import clock  # noqa: PLC0415
-    from livepromo.worker.publishing_changes import publish  # noqa: PLC0415
+    from livepromo.worker.publishing_changes import publish  # noqa: PLC0415 - slow to import
 
     settings = load()
     read, problems = read_files(files, settings.timezone)
@@ -66,8 +64,6 @@ async def apply(
 
 
 def _published(publication: object) -> list[str]:
-    from livepromo.documents.catalogue import Publication  # noqa: PLC0415
-    from livepromo.model.documents import key_of  # noqa: PLC0415
 
     assert isinstance(publication, Publication), publication
     return [key_of(document) for document in publication.documents]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from livepromo.documents.catalogue import Catalogue, Entry
-    from livepromo.settings import Settings
+from livepromo.cli.naming import unknown
+from livepromo.cli.output import put, say, table
+from livepromo.cli.surroundings import partitions
+from livepromo.documents.catalogue import Catalogue, Entry, campaign_state
+from livepromo.model.amounts import amount_text
+from livepromo.model.documents import Campaign, Wallet
+from livepromo.model.ids import partition_of
+from livepromo.model.json_text import json_bytes
+from livepromo.settings import Settings, load
+from livepromo.telemetry import clock
 
 
 async def get(kind: str | None = None, name: str | None = None, /, *, json: bool = False) -> None:
@@ -22,14 +29,7 @@ async def get(kind: str | None = None, name: str | None = None, /, *, json: bool
         json: Write an array of {kind, id, state, revision, first_published, published, by, budget, spent, left, document}; times are in
             milliseconds, amounts of the document in thousandths.
     """
-    from livepromo.cli.output import put, table  # noqa: PLC0415 - `get --help` needs none of all this
-    from livepromo.cli.surroundings import partitions  # noqa: PLC0415
-    from livepromo.model.documents import Campaign  # noqa: PLC0415
-    from livepromo.model.ids import partition_of  # noqa: PLC0415
-    from livepromo.model.json_text import json_bytes  # noqa: PLC0415
-    from livepromo.settings import load  # noqa: PLC0415
-    from livepromo.telemetry import clock  # noqa: PLC0415
-    from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415
+    from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415 - slow to import
 
     settings = load()
     there = await partitions(settings, "catalogue", "candidates")
@@ -47,9 +47,6 @@ async def get(kind: str | None = None, name: str | None = None, /, *, json: bool
 
 def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str, Entry]:
     """Return the entries that are asked for, by kind/id in order. Raises InputError for a kind that is none, an id that nothing has."""
-    from livepromo.cli.naming import unknown  # noqa: PLC0415
-    from livepromo.model.documents import Campaign, Wallet  # noqa: PLC0415
-
     entries = dict(sorted(catalogue.entries.items()))
     if kind is None:
         return entries
@@ -68,10 +65,9 @@ def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str
 
 async def _spent(settings: Settings, partitions: dict[Any, int]) -> dict[str, int] | None:
     """Return what the campaigns have given, in smallest units, each asked for in its partition; None where Redis is away."""
-    from livepromo.cli.output import say  # noqa: PLC0415
-    from livepromo.ledger.redis_table import RedisTable  # noqa: PLC0415
-    from livepromo.ledger.table import UnavailableError  # noqa: PLC0415
-    from livepromo.worker.watching import spent_units  # noqa: PLC0415
+    from livepromo.ledger.redis_table import RedisTable  # noqa: PLC0415 - slow to import
+    from livepromo.ledger.table import UnavailableError  # noqa: PLC0415 - slow to import
+    from livepromo.worker.watching import spent_units  # noqa: PLC0415 - slow to import
 
     table = RedisTable(settings.redis, settings.namespace)
     try:
@@ -84,12 +80,9 @@ async def _spent(settings: Settings, partitions: dict[Any, int]) -> dict[str, in
 
 
 def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[str, int] | None, now_ms: int) -> dict[str, Any]:
-    from msgspec import Raw, to_builtins  # noqa: PLC0415
+    from msgspec import Raw, to_builtins  # noqa: PLC0415 - slow to import
 
-    from livepromo.documents.catalogue import campaign_state  # noqa: PLC0415
-    from livepromo.model.amounts import amount_text  # noqa: PLC0415
-    from livepromo.model.documents import Campaign  # noqa: PLC0415
-    from livepromo.worker.watching import budget_units, shown_state  # noqa: PLC0415
+    from livepromo.worker.watching import budget_units, shown_state  # noqa: PLC0415 - slow to import
 
     document = entry.document
     amounts: dict[str, Any] = {"budget": None, "spent": None, "left": None}
@@ -118,9 +111,8 @@ def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[str, int] |
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - a cell of any column
-    from msgspec import Raw  # noqa: PLC0415
+    from msgspec import Raw  # noqa: PLC0415 - slow to import
 
     if value is None:
         return ""
     return bytes(value).decode() if isinstance(value, Raw) else str(value)
-

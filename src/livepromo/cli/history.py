@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from livepromo.documents.catalogue import HistoryRow
+from livepromo.cli.naming import unknown
+from livepromo.cli.output import put, table
+from livepromo.cli.surroundings import partitions
+from livepromo.documents.catalogue import HistoryRow
+from livepromo.documents.catalogue import history as rows_of
+from livepromo.model.json_text import json_bytes
+from livepromo.model.time import from_ms
+from livepromo.settings import load
 
 
 async def history(document: str | None = None, /, *, json: bool = False) -> None:
@@ -19,13 +23,7 @@ async def history(document: str | None = None, /, *, json: bool = False) -> None
         document: Only this one, as KIND/ID.
         json: Write an array of {at, by, what, document, revision, void}; `at` is in milliseconds.
     """
-    from livepromo.cli.naming import unknown  # noqa: PLC0415 - `history --help` needs none of all this
-    from livepromo.cli.output import put, table  # noqa: PLC0415
-    from livepromo.cli.surroundings import partitions  # noqa: PLC0415
-    from livepromo.documents.catalogue import history as rows_of  # noqa: PLC0415
-    from livepromo.model.json_text import json_bytes  # noqa: PLC0415
-    from livepromo.settings import load  # noqa: PLC0415
-    from livepromo.worker.publishing_changes import read_publications  # noqa: PLC0415
+    from livepromo.worker.publishing_changes import read_publications  # noqa: PLC0415 - slow to import
 
     settings = load()
     await partitions(settings, "catalogue")
@@ -47,7 +45,6 @@ def _as_json(row: HistoryRow) -> dict[str, object]:
 
 
 def _instant(at_ms: int) -> str:
-    from livepromo.model.time import from_ms  # noqa: PLC0415
 
     return f"{from_ms(at_ms):%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
 

@@ -35,5 +35,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     elif not names:
         hint = "nothing is published"
     else:
-        hint = f"there {'is' if len(names) == 1 else 'are'} {', '.join(names[:_MOST_NAMED])}{' and others' if len(names) > _MOST_NAMED else ''}"
+        hint = f"there {'is' if len(names) == 1 else 'are'} {', '.join(names[:_MOST_NAMED])}"
+        hint += " and others" if len(names) > _MOST_NAMED else ""
     return InputError(f'there is no {what} "{name}": {hint}')

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from livepromo.documents.catalogue import Catalogue, Intervention, State
+from livepromo.cli.errors import InputError
+from livepromo.cli.naming import campaign_id, unknown, who
+from livepromo.cli.output import say
+from livepromo.cli.publishing import wait_until_taken
+from livepromo.cli.surroundings import partitions
+from livepromo.documents.catalogue import Catalogue, Intervention, State, Verb, campaign_key
+from livepromo.model.ids import CampaignId
+from livepromo.settings import load
 
 _DONE = {"pause": "paused", "resume": "resumed", "stop": "stopped"}
 
@@ -50,12 +56,7 @@ async def stop(campaign: str, /, *, by: str | None = None, no_wait: bool = False
 
 
 async def _intervene(word: Literal["pause", "resume", "stop"], name: str, by: str | None, *, no_wait: bool) -> None:
-    from livepromo.cli.naming import campaign_id, who  # noqa: PLC0415 - `pause --help` needs none of all this
-    from livepromo.cli.output import say  # noqa: PLC0415
-    from livepromo.cli.publishing import wait_until_taken  # noqa: PLC0415
-    from livepromo.cli.surroundings import partitions  # noqa: PLC0415
-    from livepromo.settings import load  # noqa: PLC0415
-    from livepromo.worker.publishing_changes import publish  # noqa: PLC0415
+    from livepromo.worker.publishing_changes import publish  # noqa: PLC0415 - slow to import
 
     settings = load()
     campaign = campaign_id(name)
@@ -74,11 +75,6 @@ _IS = {"pause": "is paused already", "resume": "is not paused", "stop": "was sto
 
 def intervention(catalogue: Catalogue, word: Literal["pause", "resume", "stop"], campaign: str, by: str) -> Intervention | None:
     """Return what is to be published, or None where the campaign is as asked for already. Raises InputError where it cannot be done."""
-    from livepromo.cli.errors import InputError  # noqa: PLC0415
-    from livepromo.cli.naming import unknown  # noqa: PLC0415
-    from livepromo.documents.catalogue import Intervention, State, Verb, campaign_key  # noqa: PLC0415
-    from livepromo.model.ids import CampaignId  # noqa: PLC0415
-
     entry = catalogue.entries.get(campaign_key(CampaignId(campaign)))
     if entry is None:
         raise unknown("campaign", campaign, (key.removeprefix("campaign/") for key in catalogue.entries if key.startswith("campaign/")))

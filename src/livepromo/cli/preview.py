@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from livepromo.cli.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from livepromo.model.documents import Campaign, Document
+from livepromo.cli.naming import campaign_id
+from livepromo.cli.output import put
+from livepromo.cli.problems import refuse_errors
+from livepromo.documents.files import read_files
+from livepromo.documents.reading import documents_of
+from livepromo.documents.references import check_documents
+from livepromo.model.documents import Campaign, Document
+from livepromo.settings import load
+from livepromo.telemetry import clock
 
 
 def preview(
@@ -39,14 +44,7 @@ def preview(
         campaign: Which one, where the file has several campaigns.
         documents: Further files, for what the campaign refers to.
     """
-    from livepromo.cli.output import put  # noqa: PLC0415 - `preview --help` needs none of all this
-    from livepromo.cli.problems import refuse_errors  # noqa: PLC0415
-    from livepromo.documents.files import read_files  # noqa: PLC0415
-    from livepromo.documents.reading import documents_of  # noqa: PLC0415
-    from livepromo.documents.references import check_documents  # noqa: PLC0415
-    from livepromo.settings import load  # noqa: PLC0415
-    from livepromo.simulation.preview import event_of, profile_of, reward_json  # noqa: PLC0415
-    from livepromo.telemetry import clock  # noqa: PLC0415
+    from livepromo.simulation.preview import event_of, profile_of, reward_json  # noqa: PLC0415 - slow to import
 
     zone = load().timezone
     read, problems = read_files([campaign_file], zone)
@@ -60,8 +58,6 @@ def preview(
 
 
 def _chosen(documents: Sequence[Document], wanted: str | None, file: str) -> Campaign:
-    from livepromo.cli.naming import campaign_id  # noqa: PLC0415
-    from livepromo.model.documents import Campaign  # noqa: PLC0415
 
     there = {str(one.id): one for one in documents if isinstance(one, Campaign)}
     if wanted is not None:

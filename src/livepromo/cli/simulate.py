@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+from livepromo.cli.errors import UsageError
+from livepromo.cli.output import progress, say, table, writing
+from livepromo.cli.problems import refuse_errors
+from livepromo.documents.files import read_files
+from livepromo.documents.reading import documents_of
+from livepromo.documents.references import check_documents
+from livepromo.model.time import instant_ms, zone
+from livepromo.settings import Settings, load
 
-    from livepromo.settings import Settings
+if TYPE_CHECKING:
     from livepromo.simulation.run import Decision, Simulation
 
 _Files = Annotated[list[str] | None, Parameter(consume_multiple=True)]
@@ -34,10 +41,8 @@ def simulate(
         out: Write every decision there as a JSON line, in order of decision; - for standard output.
         until: Move stream time on to this instant at the end; without an offset it is in the account's zone.
     """
-    from livepromo.cli.errors import UsageError  # noqa: PLC0415 - `simulate --help` needs none of all this
-    from livepromo.engine.partition import Horizons  # noqa: PLC0415
-    from livepromo.settings import load  # noqa: PLC0415
-    from livepromo.simulation.run import Simulation, run_logged  # noqa: PLC0415
+    from livepromo.engine.partition import Horizons  # noqa: PLC0415 - slow to import
+    from livepromo.simulation.run import Simulation, run_logged  # noqa: PLC0415 - slow to import
 
     settings = load()
     if until is not None:
@@ -57,12 +62,8 @@ def simulate(
 
 
 def _decide_recorded(simulation: Simulation, documents: list[str], events: list[str], out: str | None, settings: Settings) -> None:
-    from livepromo.cli.problems import refuse_errors  # noqa: PLC0415
-    from livepromo.documents.files import read_files  # noqa: PLC0415
-    from livepromo.documents.reading import documents_of  # noqa: PLC0415
-    from livepromo.documents.references import check_documents  # noqa: PLC0415
-    from livepromo.simulation.files import read_lines  # noqa: PLC0415
-    from livepromo.simulation.run import run_recorded  # noqa: PLC0415
+    from livepromo.simulation.files import read_lines  # noqa: PLC0415 - slow to import
+    from livepromo.simulation.run import run_recorded  # noqa: PLC0415 - slow to import
 
     read, problems = read_files(documents, settings.timezone)
     refuse_errors([*problems, *check_documents(read, None, now_ms=None, strict=False)])
@@ -75,9 +76,8 @@ def _decide(
     out: str | None,
     run: Callable[[Sequence[str], Callable[[int], None]], Iterator[Decision]],
 ) -> None:
-    from livepromo.cli.output import progress, say, table, writing  # noqa: PLC0415
-    from livepromo.simulation.files import size_bytes  # noqa: PLC0415
-    from livepromo.simulation.run import decision_line  # noqa: PLC0415
+    from livepromo.simulation.files import size_bytes  # noqa: PLC0415 - slow to import
+    from livepromo.simulation.run import decision_line  # noqa: PLC0415 - slow to import
 
     with progress("simulating", size_bytes(files)) as moved:
         decisions = run(files, moved)
@@ -95,8 +95,6 @@ def _decide(
 
 
 def _instant(text: str, settings: Settings) -> int:
-    from livepromo.cli.errors import UsageError  # noqa: PLC0415
-    from livepromo.model.time import instant_ms, zone  # noqa: PLC0415
 
     try:
         return instant_ms(text, zone(settings.timezone))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from livepromo.settings import Settings, Topic
-from livepromo.streaming.errors import MissingTopicError
-from livepromo.streaming.producer import Outbox
-from livepromo.streaming.topics import describe
 
 
 async def partitions(settings: Settings, *names: Topic, events: bool = False) -> dict[str, int]:
@@ -14,6 +11,10 @@ async def partitions(settings: Settings, *names: Topic, events: bool = False) ->
     Asked before anything else: a client that reads a topic that is not there may make it, with the wrong settings.
     Raises UnavailableError, MissingTopicError.
     """
+    from livepromo.streaming.errors import MissingTopicError  # noqa: PLC0415 - Kafka's client is slow to import
+    from livepromo.streaming.producer import Outbox  # noqa: PLC0415
+    from livepromo.streaming.topics import describe  # noqa: PLC0415
+
     topics = [settings.topic(name) for name in names] + ([settings.events] if events else [])
     if settings.embedded:  # an embedded broker makes topics as they are used, and describes none
         outbox = Outbox(settings.kafka)

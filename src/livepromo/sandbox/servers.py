@@ -229,9 +229,11 @@ class Broker(_Process):
         self.node, self.home, self.port, self.controller_port = node, home, port, controller_port
 
     def start(self, *flags: str) -> None:
-        """Start the process, with more flags for Java; `KafkaCluster.wait` tells when it serves."""
+        """Start the process, with more flags for Java, which win over ours; `KafkaCluster.wait` tells when it serves."""
         words = _jvm(self.home)
-        self._start([words[0], *flags, *words[1:], "kafka.Kafka", str(self.home / "server.properties")], self.home / "output.log")
+        cut = words.index("-cp")
+        words[cut:cut] = flags
+        self._start([*words, "kafka.Kafka", str(self.home / "server.properties")], self.home / "output.log")
 
     def format(self, properties: Mapping[str, str]) -> None:
         """Write the settings and prepare the empty data folder."""
@@ -306,11 +308,11 @@ class KafkaCluster:
         """The addresses, as clients take them."""
         return ",".join(f"{_HOST}:{broker.port}" for broker in self.brokers)
 
-    def start(self) -> KafkaCluster:
-        """Start every broker and wait until all of them serve. Raises ServerError."""
+    def start(self, *flags: str) -> KafkaCluster:
+        """Start every broker, with more flags for Java, and wait until all of them serve. Raises ServerError."""
         _share_class_data()
         for broker in self.brokers:
-            broker.start()
+            broker.start(*flags)
         return self.wait()
 
     def wait(self, seconds: float = 60) -> KafkaCluster:

@@ -52,6 +52,45 @@ def batch_bytes(records: Sequence[tuple[bytes, bytes | None]]) -> int:
     return sum(len(key) + len(payload or b"") for key, payload in records) + RECORD_OVERHEAD_BYTES * len(records)
 
 
+async def read_journal(  # noqa: PLR0913, PLR0917 - where, and from where to where
+    log: Log, topic: str, partition: int, start: int, end: int, dropped: Callable[[int], None] = lambda _: None
+) -> AsyncIterator[list[tuple[bytes, bytes | None, int]]]:
+    """Yield (key, payload or None, offset) of every record from `start` up to `end`, in order, without markers and void ones.
+
+    Needs no claim. `dropped` is told how many void records were left out. In a journal that is not compacted `start` may be any offset
+    behind a record of an owner that was one: the record before it says which epoch was the newest there.
+
+    Raises:
+        FormatError: a record that this version does not read.
+        UnavailableError: the log does not answer; begin again.
+    """
+    newest = -1
+    async for records in log.read(topic, partition, max(start - 1, 0), end):
+        found: list[tuple[bytes, bytes | None, int]] = []
+        void = 0
+        for record in records:
+            key, value, offset = record.key, record.value, record.offset
+            if key is None:
+                raise FormatError(f"{topic}[{partition}] offset {offset} has no key: check that nothing else writes to this topic")
+            if value is None:
+                if offset >= start:
+                    found.append((key, None, offset))
+                continue
+            epoch, payload = unseal(value)
+            if key == MARKER:
+                newest = offset
+            elif epoch < newest:
+                void += offset >= start
+            else:
+                newest = epoch  # names a marker that stood before it, though compaction may have taken that one
+                if offset >= start:
+                    found.append((key, payload, offset))
+        if void:
+            dropped(void)
+        if found:
+            yield found
+
+
 class Journal:
     """The writer's side of one partition: `claim`, then `restore` to the end, then `append`.
 
@@ -99,39 +138,17 @@ class Journal:
         return self.epoch
 
     async def restore(self, start: int = 0) -> AsyncIterator[list[tuple[bytes, bytes | None, int]]]:
-        """Yield (key, payload or None, offset) of every record from `start` to our last append, in order, without markers and void ones.
+        """Yield what `read_journal` does, from `start` to our last append. The journal holds, for every key, what stands last.
 
-        The journal holds, for every key, what stands last. Counts void records in `void`. In a journal that is not compacted `start` may
-        be any offset behind a record of an owner that was one: the record before it says which epoch was the newest there.
-
-        Raises:
-            FormatError: a record that this version does not read.
-            UnavailableError: the log does not answer; begin again.
+        Counts void records in `void`. Raises what `read_journal` raises.
         """
         assert self.epoch >= 0, f"{self!r} is restored before it is claimed"
-        newest = -1
-        async for records in self._log.read(self.topic, self.partition, max(start - 1, 0), self.end):
-            found: list[tuple[bytes, bytes | None, int]] = []
-            for record in records:
-                key, value, offset = record.key, record.value, record.offset
-                if key is None:
-                    raise FormatError(
-                        f"{self.topic}[{self.partition}] offset {offset} has no key: check that nothing else writes to this topic"
-                    )
-                if value is None:
-                    found.append((key, None, offset))
-                    continue
-                epoch, payload = unseal(value)
-                if key == MARKER:
-                    newest = offset
-                elif epoch < newest:
-                    self.void += offset >= start
-                else:
-                    newest = epoch  # names a marker that stood before it, though compaction may have taken that one
-                    if offset >= start:
-                        found.append((key, payload, offset))
-            if found:
-                yield found
+
+        def dropped(count: int) -> None:
+            self.void += count
+
+        async for found in read_journal(self._log, self.topic, self.partition, start, self.end, dropped):
+            yield found
 
     async def append(self, records: Sequence[tuple[bytes, bytes | None]]) -> Appended:
         """Append (key, payload; None removes the key) as one batch, whole or not at all, and return when it is durable.

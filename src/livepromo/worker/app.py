@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, NoReturn
@@ -55,6 +55,8 @@ class Worker:
         self._failpoints = Failpoints.parse(settings.failpoints)
         self.listening = bind(settings.metrics_port)
         self._prepared: asyncio.Task[None] | None = None
+        self._closing: list[Callable[[], Awaitable[object]]] = []  # what was opened, in that order
+        self._running = len(stages)
         self.shared: Shared | None = None
         self.publications: Publications | None = None
         self.table: RedisTable | None = None
@@ -86,6 +88,7 @@ class Worker:
                 servers=settings.kafka,
                 make_owner=owners[name],
                 prepare=self.prepare,
+                release=self._release,
                 end=self.end,
                 metrics=self.metrics,
                 feed_settings={"session_s": settings.session_ms / 1000},
@@ -108,6 +111,7 @@ class Worker:
             self.table = RedisTable(settings.redis, settings.namespace)
             kafka_log = KafkaLog(settings.kafka, embedded=settings.embedded)
             outbox = Outbox(settings.kafka)
+            self._closing += [self.table.close, kafka_log.close, outbox.close]
             await outbox.start()
             self.publications = Publications(kafka_log, settings.topic("catalogue"))
             topics = Topics(
@@ -135,10 +139,21 @@ class Worker:
                 renew_after_s=settings.renew_ms / 1000,
             )
             await self.shared.patiently("the catalogue", self.publications.follow)
-            await Health(self.metrics.registry, self._not_live, self._not_ready).start(self.listening)
-            self._lag_task = asyncio.create_task(measure_loop(self.metrics.loop_lag_seconds))
+            health = Health(self.metrics.registry, self._not_live, self._not_ready)
+            self._closing.append(health.stop)
+            await health.start(self.listening)
+            measuring = asyncio.create_task(measure_loop(self.metrics.loop_lag_seconds))
+            self._closing.append(lambda: _cancelled(measuring))
         except Exception as error:  # noqa: BLE001 - the boundary: without these nothing can begin
             self.end(error)
+
+    async def _release(self) -> None:
+        """Close what the stages shared, once the last of them has stopped."""
+        self._running -= 1
+        if not self._running:
+            self.shared = None  # the timers have nothing to look at any more
+            for close in reversed(self._closing):
+                await close()
 
     def _made(self) -> tuple[Shared, Publications, RedisTable]:
         assert self.shared is not None, "prepared before any stage takes a partition"
@@ -161,7 +176,7 @@ class Worker:
 
     def _add_timers(self) -> None:
         async def look() -> None:
-            if self.publications is None:
+            if self.shared is None or self.publications is None:
                 return
             try:
                 await self.publications.follow()
@@ -213,3 +228,8 @@ class Worker:
         """Run until a signal ends it; exits with 0 after a clean end."""
         faust.Worker(self.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
         raise AssertionError("a Faust worker exits")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

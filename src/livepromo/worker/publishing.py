@@ -43,12 +43,14 @@ class Publications:
             return False
         async for records in self._log.read(self._topic, PARTITION, self._read_to, end):
             for record in records:
+                if record.offset < self._read_to:
+                    continue  # another call has read it while this one waited
                 assert record.value is not None, f"the catalogue's record {record.offset} has no value"
                 publication = decode(record.value)
                 catalogue, valid = take(self.newest, record.offset, record.timestamp_ms, publication)
                 self.taken.append(Taken(record.offset, record.timestamp_ms, publication, valid, catalogue))
                 self._read_to = record.offset + 1
-        self._read_to = end
+        self._read_to = max(self._read_to, end)
         return True
 
     async def follow_to(self, position: int) -> None:

@@ -58,6 +58,7 @@ class Stage:
         servers: str,
         make_owner: Callable[[int], Owner],
         prepare: Callable[[], Awaitable[None]],
+        release: Callable[[], Awaitable[None]],
         end: Callable[[BaseException], None],
         metrics: Metrics,
         feed_settings: dict[str, Any],
@@ -76,6 +77,13 @@ class Stage:
                 stage.feed = self
                 await prepare()
                 await super().on_start()
+
+            async def on_stop(self) -> None:
+                await super().on_stop()
+                await release()
+
+            async def crash(self, reason: BaseException) -> None:
+                end(reason)
 
             def __init__(self, **_: Any) -> None:  # noqa: ANN401 - what Faust hands to services
                 super().__init__(
