@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import yaml
 
+from livepromo.engine.journalling import read_position
+from livepromo.ledger.sources import decode_batch
 from whole import DENIED, GRANTED, Installation, Out
 
 Cause = tuple[str, str, str]  # campaign, user, the cause's JSON
@@ -206,6 +209,40 @@ def _by_campaign(grants: Iterable[Grant]) -> dict[str, list[Grant]]:
 def cause_of(said: Mapping[str, Any]) -> Cause:
     """Return what a grant or a denial is about."""
     return said["campaign"], said["user"], json.dumps(said["cause"], sort_keys=True)
+
+
+def check_candidates(installation: Installation, simulated: Simulated) -> int:
+    """Object where the state names a position before all that is owed below it stands in the candidates; return how many are repeats.
+
+    What is owed, also above it, must be there in the end; `simulated` says what that is.
+    """
+    made: dict[Cause, tuple[int, int, int]] = {}  # the earliest: when, of which partition, of which offset
+    repeats = 0
+    for record in installation.read(installation.topic("candidates")):
+        assert record.value is not None
+        batch = decode_batch(record.value)
+        for candidate in batch.candidates:
+            cause = candidate.campaign, candidate.user, _sorted(candidate.cause)
+            repeats += cause in made
+            found = record.ms, batch.source, candidate.position.offset
+            made[cause] = min(made.get(cause, found), found)
+    owed = {cause_of(grant.said) for grant in simulated.grants}
+    owed |= {cause_of(denial) for denial in simulated.denials if "limit" in denial}
+    assert made.keys() == owed, (len(made.keys() - owed), len(owed - made.keys()))
+    passed: dict[int, list[tuple[int, int]]] = {}  # by partition: up to which offset, first said when
+    for record, payload in sealed(installation.read(installation.topic("state"))):
+        if record.key == b"@position":
+            passed.setdefault(record.partition, []).append((read_position(payload).position.offset, record.ms))
+    for cause, (ms, source, offset) in made.items():
+        positions = passed[source]
+        at = bisect_right(positions, (offset, 1 << 62))
+        assert at < len(positions), f"{cause} of {source}@{offset} is owed, the state stands at {positions[-1]}"
+        assert ms <= positions[at][1], f"the state passed {source}@{offset} at {positions[at]}, but {cause} was not there before {ms}"
+    return repeats
+
+
+def _sorted(cause: bytes) -> str:
+    return json.dumps(json.loads(cause), sort_keys=True)
 
 
 def check_denied(installation: Installation, grants: Iterable[Grant], simulated: Simulated, published: Published) -> None:

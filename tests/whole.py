@@ -188,12 +188,14 @@ class Worker:
     def wait_until_stopped(self, seconds: float = 60) -> None:
         """Wait until it stands still: frozen from outside, or by a failpoint."""
 
-        def stopped() -> bool:
-            assert self.code is None, f"ended with {self.code}:\n{self.said()[-3000:]}"
-            return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
-
-        until(stopped, seconds, f"process {self.pid} stands still")
+        until(lambda: self.stands_still, seconds, f"process {self.pid} stands still")
         self.frozen = True
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether it is frozen; it must not have ended."""
+        assert self.code is None, f"ended with {self.code}:\n{self.said()[-3000:]}"
+        return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -257,9 +259,9 @@ class Installation:
         assert done.returncode == code, f"livepromo {words} ended with {done.returncode}:\n{said}"
         return done
 
-    def worker(self, *words: str, failpoints: str = "") -> Worker:
+    def worker(self, *words: str, failpoints: str = "", **settings: str) -> Worker:
         """Start a worker; of failpoints that strike it leaves a line in `strikes`."""
-        environ = dict(self.environ)
+        environ = self.environ | {f"LIVEPROMO_{key.upper()}": value for key, value in settings.items()}
         if failpoints:
             environ["LIVEPROMO_FAILPOINTS"] = f"{failpoints},log={self.strikes}"
         worker = Worker(environ, self.home / f"worker-{len(self.workers)}.log", words)

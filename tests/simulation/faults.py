@@ -59,7 +59,7 @@ class Faults:
 
     def due(self) -> list[str]:
         """Return what the world has still to do."""
-        return [kind for kind in OF_THE_WORLD if self.left.get(kind, 0)]
+        return [kind for kind in OF_THE_WORLD if self.left.get(kind, 0) > 0]
 
     def done(self, kind: str) -> None:
         """Say that a fault of the world struck."""

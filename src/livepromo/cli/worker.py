@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -23,7 +22,6 @@ def worker(*, stages: Annotated[str, Parameter(name="--stages")] = "match,decide
     from livepromo.settings import SettingsError, load  # noqa: PLC0415
     from livepromo.telemetry.logging import configure  # noqa: PLC0415
     from livepromo.worker.app import STAGES, Worker  # noqa: PLC0415
-    from livepromo.worker.checks import check_surroundings  # noqa: PLC0415
 
     wanted = [name.strip() for name in stages.split(",")]
     chosen = [name for name in STAGES if name in wanted]
@@ -31,5 +29,4 @@ def worker(*, stages: Annotated[str, Parameter(name="--stages")] = "match,decide
         raise SettingsError(f'--stages is "{stages}": some of {", ".join(STAGES)}, with commas between them')
     settings = load()
     configure(log_level)
-    asyncio.run(check_surroundings(settings))
     Worker(settings, chosen).run()

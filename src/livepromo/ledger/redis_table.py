@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -217,3 +217,14 @@ class RedisTable:
                 return False
             if not cursor:
                 return True
+
+    async def row_names(self, partition: int, generation: int) -> AsyncIterator[list[str]]:
+        """See Table. Scans the server's keys, a thousand at a time."""
+        prefix = f"{self._tag(partition)}{generation}/"
+        cursor = 0
+        while True:
+            cursor, keys = await self._call("SCAN", cursor, "MATCH", prefix + "*", "COUNT", _SCANNED_AT_ONCE)
+            if keys:
+                yield [key.decode()[len(prefix) :] for key in keys]
+            if not cursor:
+                return

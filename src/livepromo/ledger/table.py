@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -86,6 +86,12 @@ class Table(Protocol):
         Return False, and stop, where `generation` is not, or is no longer, the one that the table stands at.
         """
 
+    def row_names(self, partition: int, generation: int) -> AsyncIterator[list[str]]:
+        """Yield the names of the rows of a generation, some at a time, in any order, some perhaps twice.
+
+        One that was there all the while is among them; one that was written meanwhile may be.
+        """
+
 
 class MemoryTable:
     """The table of one process."""
@@ -132,3 +138,7 @@ class MemoryTable:
         for key in [key for key in self._rows if key[0] == partition and key[1] != generation]:
             del self._rows[key]
         return True
+
+    async def row_names(self, partition: int, generation: int) -> AsyncIterator[list[str]]:
+        """See Table."""
+        yield list(self._rows.get((partition, generation), ()))

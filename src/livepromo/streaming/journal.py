@@ -73,8 +73,7 @@ async def read_journal(  # noqa: PLR0913, PLR0917 - where, and from where to whe
             if key is None:
                 raise FormatError(f"{topic}[{partition}] offset {offset} has no key: check that nothing else writes to this topic")
             if value is None:
-                if offset >= start:
-                    found.append((key, None, offset))
+                found.append((key, None, offset))
                 continue
             epoch, payload = unseal(value)
             if key == MARKER:
@@ -83,8 +82,9 @@ async def read_journal(  # noqa: PLR0913, PLR0917 - where, and from where to whe
                 void += offset >= start
             else:
                 newest = epoch  # names a marker that stood before it, though compaction may have taken that one
-                if offset >= start:
-                    found.append((key, payload, offset))
+                found.append((key, payload, offset))
+        if found and found[0][2] < start:
+            del found[0]  # read for its epoch alone
         if void:
             dropped(void)
         if found:

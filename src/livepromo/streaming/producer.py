@@ -35,13 +35,21 @@ class Outbox:
     batch is sent again, so a record may stand twice; it is never left out.
     """
 
-    def __init__(self, servers: str, *, batch_bytes: int = BATCH_BYTES, compression: str | None = "lz4", **security: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        servers: str,
+        *,
+        batch_bytes: int = BATCH_BYTES,
+        largest_bytes: int = 2 * BATCH_BYTES,
+        compression: str | None = "lz4",
+        **security: Any,  # noqa: ANN401
+    ) -> None:
         self._settings = {
             "bootstrap_servers": servers,
             "enable_idempotence": True,
             "linger_ms": 0,
             "max_batch_size": batch_bytes,
-            "max_request_size": 2 * batch_bytes,
+            "max_request_size": max(largest_bytes, 2 * batch_bytes),  # one record may be larger than a batch
             "compression_type": compression,
             **security,
         }

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import faust
 
 from livepromo.engine.partition import Horizons
-from livepromo.ledger.redis_table import RedisTable
+from livepromo.ledger import table
+from livepromo.ledger.redis_table import EvictingError, RedisTable
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
 from livepromo.settings import Stage as StageName
 from livepromo.streaming.errors import DoesNotFitError, UnavailableError
@@ -22,6 +23,7 @@ from livepromo.streaming.producer import Outbox
 from livepromo.telemetry import clock
 from livepromo.telemetry.health import Health, bind, measure_loop
 from livepromo.telemetry.metrics import Metrics, tzdata_version
+from livepromo.worker.checks import dead_letter_bytes
 from livepromo.worker.decide import DecideOwner
 from livepromo.worker.deliver import DeliverOwner
 from livepromo.worker.denials import DenialFilter
@@ -30,6 +32,7 @@ from livepromo.worker.match import MatchOwner
 from livepromo.worker.publishing import Publications
 from livepromo.worker.shared import Shared, Topics, log
 from livepromo.worker.stage import Owner, Stage
+from livepromo.worker.topics import HEADROOM_BYTES
 from livepromo.worker.watching import report_campaigns
 
 STAGES: tuple[StageName, ...] = ("match", "decide", "deliver")
@@ -110,8 +113,10 @@ class Worker:
             settings = self.settings
             self.table = RedisTable(settings.redis, settings.namespace)
             kafka_log = KafkaLog(settings.kafka, embedded=settings.embedded)
-            outbox = Outbox(settings.kafka)
-            self._closing += [self.table.close, kafka_log.close, outbox.close]
+            self._closing += [self.table.close, kafka_log.close]
+            largest = await dead_letter_bytes(settings, self.table)
+            outbox = Outbox(settings.kafka, largest_bytes=largest + HEADROOM_BYTES)
+            self._closing.append(outbox.close)
             await outbox.start()
             self.publications = Publications(kafka_log, settings.topic("catalogue"))
             topics = Topics(
@@ -126,6 +131,7 @@ class Worker:
                 candidate_partitions=await outbox.partitions(settings.topic("candidates")),
                 granted_partitions=await outbox.partitions(GRANTED_TOPIC),
                 denied_partitions=await outbox.partitions(DENIED_TOPIC),
+                dead_letter_bytes=largest,
             )
             self.shared = Shared(
                 topics=topics,
@@ -215,7 +221,7 @@ class Worker:
 
     def end(self, error: BaseException) -> NoReturn:
         """End the process at once, without committing: whoever takes over reads in Kafka what happened."""
-        fits_not = isinstance(error, DoesNotFitError | UnavailableError)
+        fits_not = isinstance(error, DoesNotFitError | UnavailableError | EvictingError | table.UnavailableError)
         if fits_not:
             log.critical("the worker ends: %s", error)
         else:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from livepromo.ledger.redis_table import RedisTable
 from livepromo.settings import Settings
-from livepromo.worker import topics
+from livepromo.worker.topics import HEADROOM_BYTES, LARGEST, ORDINARY_MESSAGE_BYTES, fitting
 
 
-async def check_surroundings(settings: Settings) -> None:
-    """Raise where a worker could not work: UnavailableError, DoesNotFitError, EvictingError, each with what to do.
+async def dead_letter_bytes(settings: Settings, table: RedisTable) -> int:
+    """Return how long a dead letter's value may be, once it is sure that a worker can work here.
 
     An embedded broker makes its topics as they are used, and has nothing to look at.
+
+    Raises:
+        UnavailableError: Kafka or Redis cannot be reached.
+        DoesNotFitError, EvictingError: what is there does not fit; the message says what to do.
     """
-    if not settings.embedded:
-        await topics.fitting(settings)
-    table = RedisTable(settings.redis, settings.namespace)
-    try:
-        await table.check_server()
-    finally:
-        await table.close()
+    await table.check_server()
+    if settings.embedded:
+        return ORDINARY_MESSAGE_BYTES
+    there = await fitting(settings)
+    return int(there[settings.topic("dead-letters")].config[LARGEST]) - HEADROOM_BYTES

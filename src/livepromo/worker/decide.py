@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from livepromo.ledger.deciding import Row, decide_all
 from livepromo.ledger.entries import Entry, PositionEntry, decode, encode, grant_entry, key_of
 from livepromo.ledger.folding import NOTHING_DECIDED, Progress, fold, rows_needed
 from livepromo.ledger.sources import CandidateBatch, admit_all, decode_batch, remember_all
-from livepromo.ledger.table import Applied, Table
+from livepromo.ledger.table import Applied, Table, next_generation
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.offsets import Slice
@@ -34,6 +34,7 @@ class DecideOwner:
         self._unwritten: set[int] = set()  # sources that have moved on since the last position in the ledger
         self._undecided = 0  # candidates looked at since then
         self._position_s = shared.monotonic()
+        self._told: Callable[[Sequence[Entry]], None] = lambda _: None
 
     def _new_journal(self) -> Journal:
         return self._shared.journal(self._shared.topics.ledger, self.partition)
@@ -71,12 +72,34 @@ class DecideOwner:
         if applied is None or progress is None or applied.offset > end:
             if applied is not None:
                 self._regressed(applied)
-            anew = Applied(max(self.journal.epoch, -1 if applied is None else applied.generation + 1), 0)
-            folded = await self._fold_from(applied, anew, NOTHING_DECIDED)
-            if folded is not None:
-                await self._table.forget(self.partition, anew.generation)
-            return folded
+            return await self._fold_anew(applied, Applied(next_generation(applied, self.journal.epoch), 0))
         return await self._fold_from(applied, applied, progress)
+
+    async def _fold_anew(self, standing: Applied | None, anew: Applied) -> tuple[Applied, Progress] | None:
+        """Fold the whole ledger into a new generation and drop the rows of older ones; None as of `_fold_from`."""
+        folded = await self._fold_from(standing, anew, NOTHING_DECIDED)
+        if folded is not None:
+            await self._table.forget(self.partition, anew.generation)
+        return folded
+
+    async def rebuild(self, told: Callable[[Sequence[Entry]], None]) -> None:
+        """Claim the partition and fold its whole ledger into a new generation, whatever the table holds; `told` sees what is folded.
+
+        Whoever owned the partition is fenced and ends; the next owner goes on from there. Waits for nothing: the table's
+        UnavailableError is raised. Run twice, it does the same again.
+        """
+        self._told = told
+        self.journal = self._new_journal()
+        await self.journal.claim()
+        standing, _ = await self._table.progress(self.partition)
+        while True:
+            anew = Applied(next_generation(standing, self.journal.epoch), 0)
+            if await self._fold_anew(standing, anew) is not None:
+                return
+            # The next owner is there already. From a generation that is not older than ours it folds what we would.
+            standing, _ = await self._table.progress(self.partition)
+            if standing is not None and standing.generation >= anew.generation:
+                return
 
     async def _fold_from(self, standing: Applied | None, start: Applied, progress: Progress) -> tuple[Applied, Progress] | None:
         """Fold the ledger from `start`, in pieces; None if the table did not stand at `standing`, or somebody else wrote meanwhile."""
@@ -109,6 +132,7 @@ class DecideOwner:
             if found != standing:
                 return None
         changed, after = fold(entries, rows, progress)
+        self._told(entries)
         written = await self._table.write(self.partition, standing, target, changed, after.sources, after.candidates_offset)
         return after if written else None
 

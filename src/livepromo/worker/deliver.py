@@ -27,7 +27,8 @@ class DeliverOwner:
         return None
 
     async def keep(self) -> int | None:
-        """Go on where the group stands."""
+        """Go on where the group stands: perhaps at records that were relayed already, of owners older than the newest seen."""
+        self._newest_epoch = -1
         return None
 
     async def take_slice(self, piece: Slice) -> None:

@@ -17,7 +17,6 @@ _ASKED = re.compile(r"([a-z_.]+)=([a-z]+)(?:@([1-9][0-9]{0,8}))?", re.ASCII)
 STEPS: Final = frozenset({
     "match.candidates_appended",
     "match.state_appended",
-    "match.side_outputs_sent",
     "decide.denials_sent",
     "decide.ledger_appended",
     "decide.rows_written",

@@ -32,7 +32,7 @@ from livepromo.worker.ports import OutRecord
 from livepromo.worker.publishing import Publications
 from livepromo.worker.shared import Shared, log
 
-DEAD_LETTER_BYTES = 1024 * 1024
+DEAD_LETTER_KEY_BYTES = 4096
 BUGS_IN_A_ROW = 100
 HOUR_S = 3600.0
 UNKNOWN_TZDATA = "unknown"
@@ -65,11 +65,10 @@ class MatchOwner:
         `committed` is the group's committed offset, if there is one. Raises DoesNotFitError when what is held does not fit.
         """
         shared, topics = self._shared, self._shared.topics
-        self.state = State(shared.horizons)
         self.journal = self._new_journal()
         await self.journal.claim()
         shared.failpoints.reach("takeover.claimed")
-        last = await self._restore()
+        last = await shared.patiently("the state", self._restore)
         shared.failpoints.reach("takeover.restored")
         if last is None:
             if committed is not None:
@@ -90,13 +89,15 @@ class MatchOwner:
         return self.state.position.offset
 
     async def _restore(self) -> PositionPart | None:
+        self.state = State(self._shared.horizons)
         last: PositionPart | None = None
         records = 0
         async for batch in self.journal.restore():
             for key, payload, _ in batch:
                 last = restore_part(self.state, key, payload) or last
             records += len(batch)
-        self.state.ids.expire(self.state.stream_ms)
+        # The older owner may have ended before the batch that says that these hours are over.
+        merge_ids(self.state, Changes(self.state, self._shared.horizons), self.state.ids.expire(self.state.stream_ms))
         metrics = self._shared.metrics
         metrics.takeover_records_total.labels(stage="match").inc(records)
         if self.journal.void:
@@ -193,10 +194,12 @@ class MatchOwner:
                 ("partition", origin[1]),
                 ("offset", b"%d" % offsets[place]),
             ]
-            if value is not None and len(value) > DEAD_LETTER_BYTES:
-                value = value[:DEAD_LETTER_BYTES]
+            key = keys[place]
+            if len(value or b"") + len(key or b"") > topics.dead_letter_bytes:
+                key = key and key[:DEAD_LETTER_KEY_BYTES]
+                value = value and value[: topics.dead_letter_bytes - len(key or b"")]
                 headers.append(("truncated", b"true"))
-            sent.setdefault((topics.dead_letters, 0), []).append((keys[place], value, headers))
+            sent.setdefault((topics.dead_letters, 0), []).append((key, value, headers))
 
     def _add_outcomes(self, sent: Sent, changes: Changes) -> None:
         topics, shared = self._shared.topics, self._shared
@@ -268,7 +271,7 @@ class MatchOwner:
         """Append the position anew, so that the broker remembers us, and drop control entries whose records are gone."""
         state, topics = self.state, self._shared.topics
         begin = await self._shared.patiently("the events topic's begin", lambda: self._shared.log.begin(topics.events, self.partition))
-        old = [at for at in state.entries if at.offset < begin]
+        old = sorted(at for at in state.entries if at.offset < begin)[:-1]  # the newest of them says what holds at the begin
         parts: list[Part] = [(entry_key(at), None) for at in old]
         await self._append([*parts, position_part(state, state.position, state.stream_ms, self._surroundings)])
         for at in old:

@@ -101,12 +101,15 @@ async def not_taken_by(settings: Settings, position: int, wait_s: float) -> list
 async def _catalogue_of(log: Log, topic: str, partition: int) -> int:
     """Return which place of the catalogue a partition has taken, by the newest position in its journal."""
     end = await log.end(topic, partition)
-    for start in (max(0, end - TAIL_RECORDS), 0):
-        newest = 0
+    tail = TAIL_RECORDS
+    while end:
+        start = max(0, end - tail)
+        newest: int | None = None
         async for records in log.read(topic, partition, start, end):
             for record in records:
                 if record.key == POSITION_KEY and record.value is not None:
                     newest = read_position(unseal(record.value)[1]).catalogue
-        if newest:
-            return newest
+        if newest is not None or start == 0:
+            return newest or 0
+        tail *= 8  # a batch may have thousands of records before its position
     return 0

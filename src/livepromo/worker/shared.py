@@ -25,7 +25,7 @@ LONGEST_PAUSE_S = 5.0
 
 @dataclass(frozen=True)
 class Topics:
-    """The names of the topics, and how many partitions they have."""
+    """The names of the topics, how many partitions they have, and how long a dead letter's value may be."""
 
     events: str
     state: str
@@ -38,6 +38,7 @@ class Topics:
     candidate_partitions: int
     granted_partitions: int
     denied_partitions: int
+    dead_letter_bytes: int = 1 << 20
 
 
 @dataclass(frozen=True)

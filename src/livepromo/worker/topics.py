@@ -15,11 +15,11 @@ OUT_PARTITIONS: Final = 8
 ORDINARY_MESSAGE_BYTES: Final = 1_048_588  # Kafka's own limit, where nobody set another
 LARGEST_PUBLICATION_BYTES: Final = 8 << 20
 _LARGEST_BATCH_BYTES: Final = 2 << 20
-_DEAD_LETTER_MORE_BYTES: Final = 64 << 10
+HEADROOM_BYTES: Final = 64 << 10
 
 _POLICY: Final = "cleanup.policy"
 _TIMES: Final = "message.timestamp.type"
-_LARGEST: Final = "max.message.bytes"
+LARGEST: Final = "max.message.bytes"
 _SAFE: Final = {"unclean.leader.election.enable": "false"}
 _FOR_EVER: Final = {_POLICY: "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _BROKERS_TIME: Final = {_TIMES: "LogAppendTime"}
@@ -50,15 +50,15 @@ def _wanted(settings: Settings, there: Mapping[str, TopicDescription]) -> list[_
 
     events = partitions(settings.events, EVENTS_PARTITIONS)
     candidates = partitions(settings.topic("candidates"), EVENTS_PARTITIONS)
-    deletes, batches = {_POLICY: "delete"}, {_LARGEST: str(_LARGEST_BATCH_BYTES)}
+    deletes, batches = {_POLICY: "delete"}, {LARGEST: str(_LARGEST_BATCH_BYTES)}
     largest_event = (
-        int(there[settings.events].config.get(_LARGEST, ORDINARY_MESSAGE_BYTES)) if settings.events in there else ORDINARY_MESSAGE_BYTES
+        int(there[settings.events].config.get(LARGEST, ORDINARY_MESSAGE_BYTES)) if settings.events in there else ORDINARY_MESSAGE_BYTES
     )
-    dead_letters = {_LARGEST: str(largest_event + _DEAD_LETTER_MORE_BYTES)}
+    dead_letters = {LARGEST: str(largest_event + HEADROOM_BYTES)}
     times = ({}, _BROKERS_TIME) if settings.trust_producer_time else (_BROKERS_TIME, {})
     return [
         _Wanted(settings.events, events, False, deletes | times[0], times[1] | _days(7) | _SAFE),
-        ours("catalogue", 1, _FOR_EVER | _BROKERS_TIME | {_LARGEST: str(LARGEST_PUBLICATION_BYTES)}),
+        ours("catalogue", 1, _FOR_EVER | _BROKERS_TIME | {LARGEST: str(LARGEST_PUBLICATION_BYTES)}),
         ours("state", events, {_POLICY: "compact"} | _BROKERS_TIME | batches),
         ours("candidates", candidates, deletes | batches, _days(14), fixed=False),
         ours("ledger", candidates, _FOR_EVER | batches),
@@ -74,8 +74,8 @@ def _wanted(settings: Settings, there: Mapping[str, TopicDescription]) -> list[_
 def _differs(needed: dict[str, str], found: TopicDescription) -> dict[str, str]:
     """Return what of `needed` is to be compared letter for letter; a limit that is larger than needed is as good."""
     kept = dict(needed)
-    if _LARGEST in kept and int(found.config.get(_LARGEST, ORDINARY_MESSAGE_BYTES)) >= int(kept[_LARGEST]):
-        del kept[_LARGEST]
+    if LARGEST in kept and int(found.config.get(LARGEST, ORDINARY_MESSAGE_BYTES)) >= int(kept[LARGEST]):
+        del kept[LARGEST]
     if found.replicas >= _REPLICAS_FOR_TWO_IN_SYNC and int(found.config.get(_IN_SYNC, "1")) < 2:  # noqa: PLR2004 - one alone may be lost
         kept[_IN_SYNC] = "2"
     return kept

@@ -1,0 +1,283 @@
+"""What a seed publishes and produces: documents and their revisions, records good and hostile, each with what it means."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any, NamedTuple
+
+from livepromo.documents.catalogue import Intervention, Publication, Verb
+from livepromo.model.amounts import Rounding
+from livepromo.model.documents import (
+    Budget,
+    Campaign,
+    Condition,
+    Document,
+    EventProperty,
+    Fact,
+    FactOf,
+    Flat,
+    Literal,
+    Live,
+    MetadataRow,
+    OnInsufficient,
+    Op,
+    Per,
+    Percent,
+    Points,
+    Recurrence,
+    Sample,
+    UserProperty,
+    Validity,
+    Wallet,
+    When,
+    key_of,
+)
+from livepromo.model.ids import CampaignId, partition_of
+
+EVENTS = ("Charged", "Viewed", "Rated")
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+AMOUNTS = (1, 2, 3, 7, 10, 25, 99, 100, 250, 0.5, 1.25, 19.99, 59.699999999999996, "12", 0, -5, True, None, [1])
+PLANS = ("gold", "silver", None, 3)
+
+
+class Author:
+    """Publishes documents, changes them, pauses, resumes and stops campaigns; now and then something that is void."""
+
+    def __init__(self, rnd: Random, now_ms: int) -> None:
+        self._rnd = rnd
+        self._now_ms = now_ms
+        self._revisions: dict[str, int] = {}
+        self._documents: dict[str, Document] = {}
+        self._stopped: set[str] = set()
+        self._wallets = [
+            Wallet(f"w{number}", rnd.choice((0, 0, 2)), rnd.choice(tuple(Rounding)), name="wallet") for number in range(rnd.randint(1, 2))
+        ]
+        self._campaigns = rnd.randint(1, 4)
+
+    def first(self) -> Publication:
+        """Return what is published at the beginning."""
+        campaigns = [self._campaign(f"c{number}", None) for number in range(self._campaigns)]
+        return self._publication([*self._wallets, *campaigns])
+
+    def next(self, now_ms: int) -> Publication | Intervention:
+        """Return something more to publish."""
+        rnd = self._rnd
+        self._now_ms = now_ms
+        names = sorted(key for key in self._documents if key.startswith("campaign/"))
+        name = rnd.choice(names).removeprefix("campaign/")
+        roll = rnd.random()
+        if roll < 0.25:
+            return Intervention("cli", Verb.PAUSE, CampaignId(name))
+        if roll < 0.5:
+            return Intervention("cli", Verb.RESUME, CampaignId(name))
+        if roll < 0.55:
+            self._stopped.add(name)
+            return Intervention("cli", Verb.STOP, CampaignId(name))
+        if roll < 0.65:
+            wallet = rnd.choice(self._wallets)
+            changed = Wallet(wallet.id, wallet.decimals, rnd.choice(tuple(Rounding)), rnd.random() < 0.6)
+            return self._publication([changed])
+        if roll < 0.72 and len(names) < 6:
+            return self._publication([self._campaign(f"c{len(names)}", None)])
+        before = self._documents[f"campaign/{name}"]
+        assert isinstance(before, Campaign)
+        changed_too = self._campaign(name, before)
+        if roll < 0.8:  # somebody else published in between: void
+            return Publication("late", {f"campaign/{name}": self._revisions[f"campaign/{name}"] + 1}, (changed_too,))
+        if name in self._stopped:
+            return Publication("late", {}, (changed_too,))
+        return self._publication([changed_too])
+
+    def _publication(self, documents: list[Any]) -> Publication:
+        expects = {key_of(document): self._revisions.get(key_of(document), 0) for document in documents}
+        for document in documents:
+            key = key_of(document)
+            self._revisions[key] = self._revisions.get(key, 0) + 1
+            self._documents[key] = document
+        return Publication("author", expects, tuple(documents))
+
+    def _campaign(self, name: str, before: Campaign | None) -> Campaign:
+        rnd = self._rnd
+        wallet = next(w for w in self._wallets if w.id == before.reward.wallet) if before else rnd.choice(self._wallets)
+        event = before.qualify.event if before else rnd.choice(EVENTS)
+        zone = before.timezone if before else rnd.choice(("UTC", "Asia/Kolkata", "America/New_York"))
+        grain = 10 ** (3 - wallet.decimals)
+        binding = rnd.random() < 0.6
+
+        def cap(few: int) -> int | None:
+            return rnd.randint(1, few) if binding and rnd.random() < 0.35 else None
+
+        def milli(low: int, high: int) -> int:
+            return rnd.randint(low * 1000 // grain, high * 1000 // grain) * grain
+
+        earn = rnd.choice((
+            Flat(milli(1, 20)),
+            Percent(rnd.choice((10_000, 2_500, 33_333, 100_000)), "Amount"),
+            Per(milli(1, 10), rnd.choice((1_000, 10_000, 2_500)), "Amount"),
+        ))  # fmt: skip
+        campaign_milli = milli(30, 200) if binding and rnd.random() < 0.6 else None
+        user_milli = milli(10, 30) if binding and rnd.random() < 0.4 else None
+        expiry = rnd.random()
+        now_ms = self._now_ms
+        return Campaign(
+            id=CampaignId(name),
+            timezone=zone,
+            qualify=Live(event, self._where()),
+            reward=Points(
+                wallet=wallet.id,
+                earn=earn,
+                max_per_reward_milli=milli(5, 50) if not isinstance(earn, Flat) and rnd.random() < 0.5 else None,
+                recurrence=Recurrence(cap(6), cap(2), cap(4), cap(5)),
+                validity=Validity(
+                    rnd.choice((0, 0, HOUR_MS, 7 * DAY_MS)),
+                    rnd.choice((DAY_MS, 30 * DAY_MS)) if expiry < 0.3 else None,
+                    now_ms + rnd.randint(1_000, 3 * DAY_MS) if expiry > 0.8 else None,
+                ),
+                budget=Budget(campaign_milli, user_milli),
+                on_insufficient=rnd.choice(tuple(OnInsufficient)) if campaign_milli or user_milli else OnInsufficient.REJECT,
+                metadata=self._metadata(),
+            ),
+            who=Sample(rnd.choice((50_000, 90_000))) if rnd.random() < 0.2 else None,
+            when=When(
+                now_ms + rnd.randint(-DAY_MS, 5_000) if rnd.random() < 0.2 else None,
+                now_ms + rnd.randint(6_000, 2 * DAY_MS) if rnd.random() < 0.2 else None,
+            ),
+            name=f"campaign {name}" if rnd.random() < 0.5 else None,
+        )
+
+    def _where(self) -> tuple[Condition, ...]:
+        rnd = self._rnd
+        possible = (
+            Condition("Amount", Op.GTE, (rnd.choice((1, 5, 20)),)),
+            Condition("Amount", Op.LT, (rnd.choice((50, 150)),)),
+            Condition("Amount", Op.BETWEEN, (2, 100)),
+            Condition("plan", Op.EQ, ("gold",)),
+            Condition("plan", Op.NE, ("gold",)),
+            Condition("plan", Op.IN, ("gold", 3)),
+            Condition("plan", Op.EXISTS),
+            Condition("plan", Op.NOT_EXISTS),
+        )
+        return tuple(rnd.sample(possible, rnd.choice((0, 0, 0, 1, 1, 2))))
+
+    def _metadata(self) -> tuple[MetadataRow, ...]:
+        possible = (
+            MetadataRow("promo", Literal("festival")),
+            MetadataRow("amount", EventProperty("Amount")),
+            MetadataRow("tier", UserProperty("tier")),
+            MetadataRow("who", FactOf(Fact.USER_ID)),
+            MetadataRow("title", FactOf(Fact.CAMPAIGN_NAME)),
+            MetadataRow("grant", FactOf(Fact.GRANT_ID)),
+            MetadataRow("when", FactOf(Fact.EVENT_TS)),
+        )
+        return tuple(self._rnd.sample(possible, self._rnd.randint(0, 4)))
+
+
+class Drawn(NamedTuple):
+    """A record and what it means. `kind`: event, profile, segment, ignored, dead. `reason` is set where it is dead whenever it comes."""
+
+    value: bytes | None
+    partition: int
+    kind: str
+    user: str = ""
+    ts: int = 0
+    event: str = ""
+    event_id: str | None = None
+    properties: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    reason: str = ""
+
+
+class Traffic:
+    """Draws records: users are few, so that limits bind."""
+
+    def __init__(self, rnd: Random, partitions: int, lateness_ms: int, ahead_ms: int) -> None:
+        self._rnd, self._partitions, self._lateness_ms, self._ahead_ms = rnd, partitions, lateness_ms, ahead_ms
+        self._users = [f"u{number}" for number in range(rnd.choice((3, 8, 20)))]
+        self._before: list[Drawn] = []
+        self._count = 0
+
+    def next(self, now_ms: int) -> Drawn:
+        """Return a record to be produced now."""
+        roll = self._rnd.random()
+        if roll < 0.7 or not self._before:
+            drawn = self._event(now_ms)
+            self._before.append(drawn)
+            return drawn
+        if roll < 0.82:
+            return self._repeat(self._rnd.choice(self._before[-40:]))
+        if roll < 0.91:
+            return self._about_a_user(now_ms)
+        return self._hostile(now_ms)
+
+    def _ts(self, now_ms: int) -> int:
+        rnd, roll = self._rnd, self._rnd.random()
+        if roll < 0.8:
+            return now_ms - rnd.randint(0, 3_000)
+        if roll < 0.92:
+            return now_ms - rnd.randint(0, self._lateness_ms * 11 // 10)
+        return now_ms + rnd.randint(0, self._ahead_ms * (1 if roll < 0.97 else 2))
+
+    def _home(self, user: str) -> int:
+        if self._rnd.random() < 0.03:
+            return self._rnd.randrange(self._partitions)
+        return partition_of(user, self._partitions)
+
+    def _event(self, now_ms: int) -> Drawn:
+        rnd = self._rnd
+        self._count += 1
+        user, event, ts = rnd.choice(self._users), rnd.choice(EVENTS[: rnd.choice((1, 3))]), self._ts(now_ms)
+        properties = {"Amount": rnd.choice(AMOUNTS), "plan": rnd.choice(PLANS), "n": self._count}
+        if rnd.random() < 0.1:
+            del properties["Amount"]
+        event_id = f"e{self._count}" if rnd.random() < 0.8 else None
+        return self._as_event(Drawn(None, self._home(user), "event", user, ts, event, event_id, properties))
+
+    def _as_event(self, drawn: Drawn) -> Drawn:
+        fields: list[tuple[str, Any]] = [("user", drawn.user), ("event", drawn.event), ("ts", drawn.ts), ("properties", drawn.properties)]
+        if drawn.event_id is not None:
+            fields.append(("id", drawn.event_id))
+        self._rnd.shuffle(fields)
+        return drawn._replace(value=json.dumps(dict(fields)).encode())
+
+    def _repeat(self, drawn: Drawn) -> Drawn:
+        roll = self._rnd.random()
+        if roll < 0.5 or drawn.event_id is None:
+            return self._as_event(drawn)
+        if roll < 0.75:
+            return self._as_event(drawn._replace(properties={"Amount": 77}))
+        shift = self._rnd.choice((1, -1)) * self._rnd.choice((1, HOUR_MS, self._lateness_ms, 2 * self._lateness_ms))
+        return self._as_event(drawn._replace(ts=drawn.ts + shift))
+
+    def _about_a_user(self, now_ms: int) -> Drawn:
+        rnd = self._rnd
+        user, ts = rnd.choice(self._users), self._ts(now_ms)
+        if rnd.random() < 0.75:
+            properties = {"tier": rnd.choice(("a", "b", 7, None)), "age": rnd.choice((1, None))}
+            value = {"type": "profile", "user": user, "ts": ts, "properties": properties}
+            return Drawn(json.dumps(value).encode(), self._home(user), "profile", user, ts, properties=properties)
+        value = {"type": "segment", "user": user, "ts": ts, "segment": "loyal", "member": rnd.random() < 0.5}
+        return Drawn(json.dumps(value).encode(), self._home(user), "segment", user, ts, properties={"member": value["member"]})
+
+    def _hostile(self, now_ms: int) -> Drawn:
+        rnd = self._rnd
+        partition = rnd.randrange(self._partitions)
+        ts = str(now_ms).encode()
+        value, reason = rnd.choice((
+            (None, ""),
+            (b"", ""),
+            (b'{"type":"purchase","user":5}', ""),
+            (b"{", "not_json"),
+            (b'{"user":"u1","event":"Charged","ts":%b,"properties":{"Amount":NaN}}' % ts, "not_json"),
+            (b'{"user":"u1","event":"Charged","ts":%b,"properties":{"Amount":1e999}}' % ts, "out_of_range"),
+            (b'{"user":"u1","event":"\\ud800","ts":%b}' % ts, "not_unicode"),
+            (b'{"user":"\xff","event":"Charged","ts":%b}' % ts, "not_unicode"),
+            (b"[1]", "wrong_type"),
+            (b'{"user":7,"event":"Charged","ts":%b}' % ts, "wrong_type"),
+            (b'{"event":"Charged","ts":%b}' % ts, "missing_field"),
+            (b'{"user":"","event":"Charged","ts":%b}' % ts, "out_of_range"),
+            (b'{"user":"u1","event":"Charged","ts":12}', "bad_time"),
+            (b'{"user":"u1","event":"Charged","ts":"yesterday"}', "bad_time"),
+            (b"[" * 40 + b"]" * 40, "too_deep"),
+        ))  # fmt: skip
+        return Drawn(value, partition, "dead" if reason else "ignored", reason=reason)

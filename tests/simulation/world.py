@@ -1,0 +1,568 @@
+"""A whole installation in one thread, on a seed: the worker's own steps over models of Kafka and Redis, and everything that may go wrong."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from simulation.drawing import Author, Drawn, Traffic
+from simulation.faults import Faults
+from simulation.kafka_model import Kafka, ModelLog, ModelOutbox
+from simulation.redis_model import ModelTable, Redis
+from simulation.scheduler import Call, KilledError, Process, Scheduler, Sleep, Task
+
+from livepromo.documents.catalogue import encode
+from livepromo.engine import journalling, partition
+from livepromo.engine.partition import Horizons
+from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
+from livepromo.telemetry.metrics import Metrics
+from livepromo.worker import decide, match
+from livepromo.worker.decide import DecideOwner
+from livepromo.worker.deliver import DeliverOwner
+from livepromo.worker.denials import DenialFilter
+from livepromo.worker.failpoints import Failpoints
+from livepromo.worker.match import MatchOwner
+from livepromo.worker.publishing import Publications
+from livepromo.worker.shared import Shared, Topics
+
+BEGIN_MS = 1_764_547_200_000
+DAY_MS = 86_400_000
+MOST_STEPS = 60_000
+STAGES = ("match", "decide", "deliver")
+CATALOGUE = "catalogue"
+TZDATA = "2025b"
+Owner = MatchOwner | DecideOwner | DeliverOwner
+
+
+@cache
+def the_metrics() -> Metrics:
+    """Return one set of metrics for all worlds: making one takes longer than a world."""
+    return Metrics()
+
+
+def void_records() -> float:
+    """Return how many void records any reader has met so far."""
+    registry = the_metrics().registry
+    return sum(registry.get_sample_value("livepromo_void_records_total", {"topic": topic}) or 0.0 for topic in ("state", "ledger"))
+
+
+class Steps(Failpoints):
+    """Failpoints of a model process: it can die or freeze at any of them."""
+
+    def __init__(self, world: World, worker: WorkerProcess) -> None:
+        super().__init__({})
+        self._world, self._worker = world, worker
+        self.armed: str | None = None
+        self.countdown = 0
+
+    def reach(self, step: str) -> None:
+        """Strike, if it is time."""
+        self._world.reached[step] += 1
+        if self.armed is None:
+            return
+        self.countdown -= 1
+        if self.countdown >= 0:
+            return
+        verb, self.armed = self.armed, None
+        self._world.struck_at[step] += 1
+        self._world.say(lambda: f"{self._worker.name}: {verb} at {step}")
+        if verb == "kill_at_step":
+            self._world.faults.done(verb)
+            raise KilledError(step)
+        self._world.freeze(self._worker, verb)
+
+
+class Driver:
+    """The lane of one partition of one stage, as `Stage` drives it."""
+
+    def __init__(self, stage: str, number: int, owner: Owner) -> None:
+        self.stage, self.number, self.owner = stage, number, owner
+        self.offset = -1  # from which the next slice is read; -1 while taking over
+        self.revoked = self.rebalanced = self.leaves = False
+        self.task: Task | None = None
+
+
+class WorkerProcess(Process):
+    """A worker with all stages."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(name)
+        self.drivers: dict[tuple[str, int], Driver] = {}
+        self.ready = False
+        self.suspected = False  # the group has given its partitions to others
+        self.late_to_notice = False
+        self.ending = False
+        self.log = ModelLog(world.kafka, world.faults, world.scheduler, self)
+        self.table = ModelTable(world.redis, world.faults)
+        self.publications = Publications(self.log, CATALOGUE)
+        self.steps = Steps(world, self)
+        self.shared = Shared(
+            topics=world.topics,
+            log=self.log,
+            outbox=ModelOutbox(self.log),
+            horizons=world.horizons,
+            denials=DenialFilter("all"),
+            metrics=the_metrics(),
+            failpoints=self.steps,
+            monotonic=lambda: world.scheduler.now_ms / 1000,
+            pause=lambda seconds: _sleep(int(seconds * 1000) + 1),
+        )
+
+
+async def _sleep(ms: int) -> None:
+    await Sleep(ms)
+
+
+class World:
+    """One seed. `run` returns when everything that was produced is processed; `problems` then says what nobody may see."""
+
+    def __init__(self, seed: int, *, keep_history: bool = False) -> None:
+        rnd = self.rnd = Random(seed)
+        self.seed = seed
+        self.history: list[str] | None = [] if keep_history else None
+        self.problems: list[str] = []
+        self.scheduler = Scheduler(Random(rnd.random()), BEGIN_MS + rnd.randrange(7 * DAY_MS))
+        self.kafka, self.redis, self.faults = Kafka(self.scheduler), Redis(), Faults(Random(rnd.random()))
+        partitions, candidates = rnd.randint(1, 3), rnd.randint(1, 2)
+        self.topics = Topics(
+            events="events",
+            state="state",
+            candidates="candidates",
+            ledger="ledger",
+            granted="granted",
+            denied="denied",
+            dead_letters="dead-letters",
+            dead_letter_bytes=1_114_112,
+            event_partitions=partitions,
+            candidate_partitions=candidates,
+            granted_partitions=2,
+            denied_partitions=1,
+        )
+        self.inputs = {"match": ("events", partitions), "decide": ("candidates", candidates), "deliver": ("ledger", candidates)}
+        hours = rnd.choice((1, 24))
+        self.horizons = Horizons(hours * 3_600_000, rnd.choice((1, 24)) * 3_600_000, 300_000)
+        self.author = Author(Random(rnd.random()), self.scheduler.now_ms)
+        self.traffic = Traffic(Random(rnd.random()), partitions, self.horizons.lateness_ms, self.horizons.ahead_ms)
+        self.drawn: dict[tuple[int, int], Drawn] = {}
+        self.span = rnd.choice((4, 12, 10_000))
+        self.constants = {
+            (match, "SPAN_OFFSETS"): self.span,
+            (decide, "FOLD_ENTRIES"): rnd.choice((1, 3, 2_000)),
+            (decide, "BATCH_CANDIDATE_BYTES"): rnd.choice((300, 2_000, 512 * 1024)),
+            (decide, "POSITION_CANDIDATES"): rnd.choice((5, 10_000)),
+            (partition, "BATCH_BYTES"): rnd.choice((400, 2_000, 512 * 1024)),
+            (journalling, "IDS_IN_A_PART"): rnd.choice((2, 512)),
+        }
+        self.wanted_processes = rnd.randint(1, 3)
+        self.processes: list[WorkerProcess] = []
+        self.assigned: dict[tuple[str, int], WorkerProcess] = {}
+        self.committed: dict[tuple[str, int], int] = {}
+        self.reached: Counter[str] = Counter()
+        self.struck_at: Counter[str] = Counter()
+        self._started = 0
+        self._agenda: list[tuple[int, Callable[[], None]]] = []
+        self._records_left = rnd.randint(30, 90)
+        self._void_before = void_records()
+
+    def say(self, what: Callable[[], str]) -> None:
+        """Note something for whoever reproduces the seed."""
+        if self.history is not None:
+            self.history.append(f"{self.scheduler.steps:6d} {self.scheduler.now_ms} {what()}")
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until the faults have struck and all is processed; then end every process, start one, and let it come to rest."""
+        with self._constants():
+            self.publish(first=True)
+            for _ in range(self.wanted_processes):
+                self.start()
+            self._plan()
+            self._run_until(lambda: self._records_left <= 0 and not self.faults.pending, 30_000)
+            if self.faults.pending:
+                missing = [kind for kind in self.faults.wanted if not self.faults.struck[kind]]
+                self.problems.append(f"faults that did not strike: {missing}")
+            self._calm()
+            self._run_until(self._at_rest, MOST_STEPS)
+            for process in list(self.processes):
+                self.end(process, "the last restart")
+            self.start()
+            self._run_until(self._at_rest, MOST_STEPS)
+            self.check_owners()
+            for process in list(self.processes):
+                self.end(process, "over")
+            if not self.problems and void_records() != self._void_before:
+                self.problems.append("a reader met void records")
+
+    @contextmanager
+    def _constants(self) -> Iterator[None]:
+        patches = [patch.object(module, name, value) for (module, name), value in self.constants.items()]
+        for one in patches:
+            one.start()
+        try:
+            yield
+        finally:
+            for one in patches:
+                one.stop()
+
+    def _run_until(self, done: Callable[[], bool], most: int) -> None:
+        limit = self.scheduler.steps + most
+        while not done():
+            for _ in range(5):
+                self._do_due()
+                self.scheduler.step()
+            if self.problems:
+                return
+            if self.scheduler.steps > limit:
+                if most == MOST_STEPS:
+                    self.problems.append(f"does not come to rest: {self._unfinished()}")
+                return
+
+    def _plan(self) -> None:
+        self.later(self.rnd.randrange(1, 30), self._produce)
+        self.later(self.rnd.randrange(60, 400), self._publish_now_and_then)
+        self.later(self.rnd.randrange(20, 150), self._strike_now_and_then)
+
+    def later(self, steps: int, action: Callable[[], None]) -> None:
+        """Have something done so many steps from now."""
+        self._agenda.append((self.scheduler.steps + steps, action))
+
+    def _do_due(self) -> None:
+        steps = self.scheduler.steps
+        if any(due <= steps for due, _ in self._agenda):
+            agenda, self._agenda = self._agenda, []
+            for due, action in agenda:
+                if due <= steps:
+                    action()
+                else:
+                    self._agenda.append((due, action))
+
+    def _calm(self) -> None:
+        self.faults.over = True
+        self._agenda.clear()
+        for process in self.processes:
+            process.steps.armed = None
+            process.late_to_notice = process.suspected = False
+            if process.frozen:
+                self.scheduler.thaw(process)
+        if not [process for process in self.processes if not process.ending]:
+            self.start()
+        self.assign()
+
+    # -- what is put in --------------------------------------------------------------------------------------------
+
+    def _produce(self) -> None:
+        now_ms = self.scheduler.now_ms
+        for _ in range(self.rnd.choice((1, 1, 2, 5))):
+            drawn = self.traffic.next(now_ms)
+            at = self.kafka.append("events", drawn.partition, [(drawn.user.encode(), drawn.value, ())], "producer").offset
+            self.drawn[drawn.partition, at] = drawn
+            self._records_left -= 1
+        if self._records_left <= 0:
+            self.faults.urgent = True
+        self.later(self.rnd.randrange(5, 60) * (1 if self._records_left > 0 else 3), self._produce)
+
+    def _publish_now_and_then(self) -> None:
+        self.publish()
+        self.later(self.rnd.randrange(100, 600), self._publish_now_and_then)
+
+    def publish(self, *, first: bool = False) -> None:
+        """Publish what the author has next."""
+        publication = self.author.first() if first else self.author.next(self.scheduler.now_ms)
+        at = self.kafka.append(CATALOGUE, 0, [(None, encode(publication), ())], "author").offset
+        self.say(lambda: f"published at {at}: {publication}")
+
+    # -- processes and the group -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start a worker process."""
+        self._started += 1
+        process = WorkerProcess(self, f"w{self._started}")
+        self.processes.append(process)
+        self.say(lambda: f"{process.name} starts")
+        self.scheduler.spawn(process, "boot", self._boot(process), self._ended)
+        self.assign()
+
+    async def _boot(self, process: WorkerProcess) -> None:
+        await process.shared.patiently("the catalogue", process.publications.follow)
+        process.ready = True
+        self._sync(process)
+        while True:
+            await Sleep(250)
+            try:
+                await process.publications.follow()
+            except UnavailableError:
+                continue
+
+    def assign(self, moves: float = 0.0) -> None:
+        """Give every partition to a process that the group believes in: mostly the one that has it."""
+        members = [p for p in self.processes if p.alive and not p.suspected and not p.ending]
+        if not members:
+            return
+        for stage, (_, count) in self.inputs.items():
+            for number in range(count):
+                holder = self.assigned.get((stage, number))
+                if holder not in members or self.rnd.random() < moves:
+                    self.assigned[stage, number] = self.rnd.choice(members)
+                    self.say(lambda stage=stage, number=number: f"{stage}[{number}] is given to {self.assigned[stage, number].name}")
+        for process in members:
+            self._sync(process)
+
+    def _sync(self, process: WorkerProcess) -> None:
+        """Have a process act on what the group says, if it is able to notice."""
+        if not process.ready or not process.alive or process.frozen or process.late_to_notice:
+            return
+        for key, driver in list(process.drivers.items()):
+            if self.assigned.get(key) is not process and not driver.revoked:
+                driver.revoked = True
+                if self.rnd.random() < 0.5:  # it does not finish in time
+                    self._cancel(process, key)
+                else:
+                    self.later(300, lambda key=key, driver=driver: self._cancel(process, key, driver))
+        for key, holder in self.assigned.items():
+            if holder is process and key not in process.drivers and not process.ending:
+                self._drive(process, *key)
+
+    def _cancel(self, process: WorkerProcess, key: tuple[str, int], only: Driver | None = None) -> None:
+        driver = process.drivers.get(key)
+        if driver is None or not process.alive or process.frozen or (only is not None and driver is not only):
+            return
+        self.say(lambda: f"{process.name} drops {key} where it stands")
+        assert driver.task is not None
+        self.scheduler.drop(driver.task)
+        del process.drivers[key]
+        self.scheduler.spawn(process, f"close {key}", driver.owner.close(), self._ended)
+        self.later(1, lambda: self._sync(process))
+
+    def _drive(self, process: WorkerProcess, stage: str, number: int) -> None:
+        shared = process.shared
+        owner: Owner
+        match_stage, decide_stage = stage == "match", stage == "decide"
+        if match_stage:
+            owner = MatchOwner(number, shared, process.publications, TZDATA)
+        elif decide_stage:
+            owner = DecideOwner(number, shared, process.table)
+        else:
+            owner = DeliverOwner(number, shared)
+        driver = process.drivers[stage, number] = Driver(stage, number, owner)
+        driver.task = self.scheduler.spawn(process, f"{stage}[{number}]", self._lane(process, driver), self._ended)
+
+    async def _lane(self, process: WorkerProcess, driver: Driver) -> None:
+        key, owner, rnd = (driver.stage, driver.number), driver.owner, self.rnd
+        topic = self.inputs[driver.stage][0]
+        offset = await owner.take_over(self.committed.get(key))
+        while True:
+            driver.offset = self.committed.get(key, 0) if offset is None else offset
+            self.say(lambda: f"{process.name} {driver.stage}[{driver.number}] goes on at {driver.offset}")
+            while not driver.rebalanced:
+                if driver.revoked:
+                    if driver.leaves:
+                        try:
+                            await owner.leave()
+                        except FencedError:
+                            self.say(lambda: f"{process.name} {key} is not left in order")
+                    await owner.close()
+                    process.drivers.pop(key, None)
+                    self.later(1, lambda: self._sync(process))
+                    return
+                if rnd.random() < 0.2:
+                    await owner.look()
+                    continue
+                piece = await process.log.fetch(topic, driver.number, driver.offset, rnd.choice((1, 3, 8, 50)), self.span)
+                if piece is None:
+                    await Sleep(rnd.randrange(20, 200))
+                    await owner.look()
+                    continue
+                await owner.take_slice(piece)
+                driver.offset = piece.next_offset
+                if rnd.random() < 0.4:
+                    await self._commit(process, key, driver.offset)
+            driver.rebalanced = False
+            self.say(lambda: f"{process.name} {key} is given back")
+            offset = await owner.keep()
+
+    async def _commit(self, process: WorkerProcess, key: tuple[str, int], offset: int) -> None:
+        def commit() -> None:
+            if self.assigned.get(key) is process:  # the group refuses whoever is not a member any more
+                self.committed[key] = offset
+
+        await Call(commit)
+
+    def _ended(self, task: Task, error: BaseException | None) -> None:
+        process = task.process
+        assert isinstance(process, WorkerProcess)
+        if error is None:
+            if process.ending and not process.drivers:
+                self.end(process, "ended cleanly")
+            return
+        if not isinstance(error, KilledError | FencedError | UnknownOutcomeError) and not (
+            isinstance(error, UnavailableError) and self.faults.struck["outbox_failed"]
+        ):
+            self.problems.append(f"{process.name} {task.name} ended with {error!r}:\n{''.join(traceback.format_exception(error))}")
+        self.end(process, f"{task.name}: {error!r}")
+
+    def end(self, process: WorkerProcess, why: str) -> None:
+        """End a process at once; another one comes, and the group finds out."""
+        if not process.alive:
+            return
+        self.say(lambda: f"{process.name} ends: {why}")
+        self.scheduler.kill(process)
+        process.drivers.clear()
+        if process in self.processes:
+            self.processes.remove(process)
+        if len(self.processes) < self.wanted_processes and why not in {"the last restart", "over"}:
+            if self.faults.over:
+                self.start()
+            else:
+                self.later(self.rnd.randrange(1, 60), self._replace)
+
+    def _replace(self) -> None:
+        if len([p for p in self.processes if not p.ending]) < self.wanted_processes:
+            self.start()
+
+    def freeze(self, process: WorkerProcess, kind: str) -> None:
+        """Freeze a process for longer than its session; the group gives its partitions to others, and later it wakes up."""
+        process.frozen = True
+        taken: list[tuple[str, int]] = []
+
+        def expire() -> None:
+            if not process.alive:
+                return
+            process.suspected = True
+            taken.extend(process.drivers)
+            if not [p for p in self.processes if p.alive and not p.suspected and not p.ending]:
+                self.start()
+            self.say(lambda: f"{process.name} is frozen, its session is over")
+            self.assign()
+
+        def wake() -> None:
+            if not process.alive:
+                return
+            process.late_to_notice = True
+            self.scheduler.thaw(process)
+            self.say(lambda: f"{process.name} wakes up")
+            if taken:
+                self.faults.done(kind)
+            self.later(self.rnd.randrange(1, 300), notice)
+
+        def notice() -> None:
+            if not process.alive:
+                return
+            process.suspected = process.late_to_notice = False
+            self.say(lambda: f"{process.name} notices")
+            self.assign(self.rnd.choice((0.0, 0.4)))
+            for key, driver in process.drivers.items():
+                if self.assigned.get(key) is process:
+                    driver.rebalanced = True
+
+        session = self.rnd.randrange(5, 150)
+        self.later(session, expire)
+        self.later(session + self.rnd.randrange(5, 500), wake)
+
+    # -- faults of the world ---------------------------------------------------------------------------------------
+
+    def _strike_now_and_then(self) -> None:
+        due = self.faults.due()
+        if due:
+            self._strike(self.rnd.choice(due))
+        if self.rnd.random() < 0.3:
+            self.redis.copy()
+        self.later(self.rnd.randrange(10, 60 if self.faults.urgent else 200), self._strike_now_and_then)
+
+    def _strike(self, kind: str) -> None:
+        rnd, faults = self.rnd, self.faults
+        running = [p for p in self.processes if p.alive and not p.frozen and p.drivers]
+        if kind in {"kill", "kill_at_step", "freeze", "freeze_at_step", "stop_cleanly", "rebalance", "move"} and not running:
+            return
+        process = rnd.choice(running) if running else None
+        self.say(lambda: f"fault: {kind} {process}")
+        match kind, process:
+            case "kill", WorkerProcess():
+                faults.done(kind)
+                self.end(process, "killed")
+            case "kill_at_step" | "freeze_at_step", WorkerProcess():
+                process.steps.armed, process.steps.countdown = kind, rnd.randrange(6)
+            case "freeze", WorkerProcess():
+                self.freeze(process, kind)
+            case "stop_cleanly", WorkerProcess():
+                if not process.ending and not process.suspected:
+                    faults.done(kind)
+                    process.ending = True
+                    for driver in process.drivers.values():
+                        driver.revoked = driver.leaves = True
+                    self.assign()
+                    self.later(400, lambda: self.end(process, "did not stop in time") if process.alive and not process.frozen else None)
+                    self._replace()
+            case "rebalance", WorkerProcess():
+                faults.done(kind)
+                for driver in process.drivers.values():
+                    driver.rebalanced = driver.rebalanced or (driver.offset >= 0 and not driver.revoked)
+            case "move", _:
+                before = dict(self.assigned)
+                self.assign(0.5)
+                if before != self.assigned:
+                    faults.done(kind)
+            case "table_forgets", _:
+                if self.redis.held:
+                    faults.done(kind)
+                    self.redis.held = {}
+            case "table_goes_back", _:
+                self.redis.copy()
+                older = rnd.choice(self.redis.copies[-6:])
+                if older != self.redis.held:
+                    faults.done(kind)
+                    self.redis.held = dict(older)
+            case "compaction", _:
+                self._clean_up()
+            case "leap", _:
+                faults.done(kind)
+                self.scheduler.now_ms += rnd.choice((61_000, 3_700_000, 3_700_000, 25 * 3_600_000, 50 * 3_600_000, 8 * DAY_MS))
+            case _:
+                raise AssertionError(kind)
+
+    def _clean_up(self) -> None:
+        gone = 0
+        for number in range(self.topics.event_partitions):
+            state, events = self.kafka.of("state", number), self.kafka.of("events", number)
+            gone += state.compact(self.rnd.randrange(state.end + 1))
+            standing = [d.offset for p in self.processes for key, d in p.drivers.items() if key == ("match", number)]
+            if standing and min(standing) > events.begin and self.rnd.random() < 0.5:
+                events.retire(self.rnd.randrange(events.begin, min(standing) + 1))
+        if gone:
+            self.faults.done("compaction")
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _unfinished(self) -> list[str]:
+        found = [f"{p.name} {'frozen' if p.frozen else 'ending'}" for p in self.processes if p.frozen or p.ending]
+        for stage, (topic, count) in self.inputs.items():
+            for number in range(count):
+                holder = self.assigned.get((stage, number))
+                driver = holder.drivers.get((stage, number)) if holder is not None and holder.alive else None
+                end = self.kafka.of(topic, number).end
+                if driver is None or driver.offset < end or driver.rebalanced or driver.revoked:
+                    found.append(f"{stage}[{number}] at {driver and driver.offset} of {end}")
+                elif isinstance(driver.owner, MatchOwner) and driver.owner.state.catalogue < self.kafka.of(CATALOGUE, 0).end:
+                    found.append(f"{stage}[{number}] has taken the catalogue to {driver.owner.state.catalogue}")
+        return found
+
+    def _at_rest(self) -> bool:
+        return not self._unfinished() and not self.scheduler.flying
+
+    def check_owners(self) -> None:
+        """Note what the last owners of partitions know: the judge compares it."""
+        self.states = {
+            number: d.owner.state for p in self.processes for (_, number), d in p.drivers.items() if isinstance(d.owner, MatchOwner)
+        }
+
+
+def describe(world: World) -> dict[str, Any]:
+    """Return in short what a world was made of."""
+    names = {f"{module.__name__.rpartition('.')[2]}.{name}": value for (module, name), value in world.constants.items()}
+    return {"seed": world.seed, "steps": world.scheduler.steps, "struck": dict(world.faults.struck), "at": dict(world.struck_at), **names}
