@@ -106,6 +106,11 @@ class Scheduler:
         self._later: list[tuple[int, int, Task | Call]] = []
         self._number = 0
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self.flying and not any(isinstance(item, Call) for _, _, item in self._later)
+
     def spawn(
         self, process: Process, name: str, coroutine: Coroutine[Any, Any, None], on_end: Callable[[Task, BaseException | None], None]
     ) -> Task:

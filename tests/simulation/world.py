@@ -504,6 +504,8 @@ class World:
                 for driver in process.drivers.values():
                     driver.rebalanced = driver.rebalanced or (driver.offset >= 0 and not driver.revoked)
             case "move", _:
+                if len(running) < 2:
+                    self.start()
                 before = dict(self.assigned)
                 self.assign(0.5)
                 if before != self.assigned:
@@ -547,13 +549,13 @@ class World:
                 driver = holder.drivers.get((stage, number)) if holder is not None and holder.alive else None
                 end = self.kafka.of(topic, number).end
                 if driver is None or driver.offset < end or driver.rebalanced or driver.revoked:
-                    found.append(f"{stage}[{number}] at {driver and driver.offset} of {end}")
+                    found.append(f"{stage}[{number}] of {holder} at {driver and driver.offset} of {end}")
                 elif isinstance(driver.owner, MatchOwner) and driver.owner.state.catalogue < self.kafka.of(CATALOGUE, 0).end:
                     found.append(f"{stage}[{number}] has taken the catalogue to {driver.owner.state.catalogue}")
         return found
 
     def _at_rest(self) -> bool:
-        return not self._unfinished() and not self.scheduler.flying
+        return not self._unfinished() and self.scheduler.is_idle
 
     def check_owners(self) -> None:
         """Note what the last owners of partitions know: the judge compares it."""

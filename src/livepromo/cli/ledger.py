@@ -32,12 +32,10 @@ async def verify() -> None:
     settings = load()
     topic = settings.topic("ledger")
     count = (await partitions(settings, "ledger"))[topic]
-    found: list[Verified] = []
     async with _kafka_and_redis(settings) as (log, redis):
         ends = [await log.end(topic, number) for number in range(count)]
         with progress("comparing", sum(ends)) as moved:
-            for number in range(count):
-                found.append(await verify_partition(log, topic, redis, number, moved))
+            found = [await verify_partition(log, topic, redis, number, moved) for number in range(count)]
     columns = ["partition", "grants", "rows", "ledger ends at", "redis stands at", "differences"]
     table(columns, [[one.partition, one.grants, one.rows, one.end, one.applied and one.applied.offset, one.differ] for one in found])
     _judge(found)

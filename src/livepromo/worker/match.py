@@ -25,7 +25,7 @@ from livepromo.ledger.sources import CandidateBatch, encode_batch
 from livepromo.model.decisions import Candidate, Denial
 from livepromo.model.ids import partition_of
 from livepromo.model.records import DeadReason, Event, Malformed, Membership, Position, Profile, Record
-from livepromo.streaming.errors import DoesNotFitError
+from livepromo.streaming.errors import DoesNotFitError, FencedError
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.offsets import SPAN_OFFSETS, Slice
 from livepromo.worker.ports import OutRecord
@@ -69,6 +69,9 @@ class MatchOwner:
         await self.journal.claim()
         shared.failpoints.reach("takeover.claimed")
         last = await shared.patiently("the state", self._restore)
+        if not await shared.patiently("the state's end", self.journal.still_ours):
+            # Compaction may have taken records from before our marker, for the sake of those that a newer owner appended behind it.
+            raise FencedError(f"{topics.state}[{self.partition}] was claimed by somebody else while it was restored")
         shared.failpoints.reach("takeover.restored")
         if last is None:
             if committed is not None:

@@ -139,8 +139,10 @@ class Stage:
             self.newest_ms[number] = piece.timestamps_ms[-1]
 
     async def kept(self, partition: Partition) -> int | None:
-        """Go on with a partition that came back; its lane is still there, at rest."""
+        """Go on with a partition that came back; its lane is still there, and what it was doing ends first."""
         self._metrics.rebalances_total.labels(stage=self.name).inc()
+        if (lane := self.lanes.get(partition)) is not None:
+            await lane.at_rest()
         return await self.owners[partition.number].keep()
 
     async def lost(self, partition: Partition) -> None:
