@@ -6,13 +6,12 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from simulation.faults import Faults
-from simulation.scheduler import Call, Fate, Process, Scheduler, Sleep, Together
-
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
 from livepromo.streaming.log import Appended, LogRecord
 from livepromo.streaming.offsets import Partition, Slice
 from livepromo.worker.ports import OutRecord
+from simulation.faults import Faults
+from simulation.scheduler import Call, Fate, Process, Scheduler, Sleep, Together
 
 NAME_FORGOTTEN_MS = 7 * 24 * 3_600_000
 
