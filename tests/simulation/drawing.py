@@ -110,7 +110,7 @@ class Author:
         wallet = next(w for w in self._wallets if w.id == before.reward.wallet) if before else rnd.choice(self._wallets)
         event = before.qualify.event if before else rnd.choice(EVENTS[: rnd.choice((1, 3))])
         zone = before.timezone if before else rnd.choice(("UTC", "Asia/Kolkata", "America/New_York"))
-        grain = 10 ** (3 - wallet.decimals)
+        grain = int(10 ** (3 - wallet.decimals))
         binding = rnd.random() < 0.6
 
         def cap(few: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
@@ -188,8 +189,7 @@ class ModelLog:
         try:
             while True:
                 most = self.rnd.choice((1, 3, 20, 500))
-                at = start
-                records = await Call(lambda at=at, most=most: held.read(at, end, most), self._fate(), lambda: UnavailableError("no answer"))
+                records = await Call(partial(held.read, start, end, most), self._fate(), lambda: UnavailableError("no answer"))
                 if not records:
                     return
                 start = records[-1].offset + 1
@@ -241,10 +241,9 @@ class ModelOutbox:
                 fate = Fate.REPEATED
             elif log.faults.strikes("outbox_failed"):
                 fate = log.rnd.choice((Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE))
-            batch, by = tuple(records), log.process.name
             calls.append(
                 Call(
-                    lambda topic=topic, partition=partition, batch=batch, by=by: log.kafka.append(topic, partition, batch, by),
+                    partial(log.kafka.append, topic, partition, tuple(records), log.process.name),
                     fate,
                     lambda: UnavailableError("kafka refuses"),
                     log.delay_ms(topic),

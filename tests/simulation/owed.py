@@ -169,14 +169,14 @@ def holds(condition: Condition, properties: dict[str, Any]) -> bool:
 
 def rounded(amount: Fraction, wallet: Wallet) -> int:
     """Return an amount in the wallet's smallest units."""
-    exact = amount * 10**wallet.decimals
+    exact = amount * int(10**wallet.decimals)
     match wallet.rounding:
         case Rounding.DOWN:
-            return int(floor(exact))
+            return floor(exact)
         case Rounding.UP:
-            return -int(floor(-exact))
+            return -floor(-exact)
         case Rounding.HALF_EVEN:
-            return int(round(exact))
+            return round(exact)
 
 
 def amount_of(campaign: Campaign, wallet: Wallet, properties: dict[str, Any]) -> int | str:

@@ -146,7 +146,8 @@ def _durable(world: World, number: int) -> list[tuple[int, int]]:
 
 def _judge_order(world: World, counted: list[Counted]) -> list[str]:
     """Nothing of a slice may be missing in the topics when the position behind the slice stands in `state`."""
-    problems, first = [], {}
+    problems: list[str] = []
+    first: dict[tuple[str, Any], int] = {}  # what: when it first stood in a topic
     for number in range(world.topics.candidate_partitions):
         for ever in world.kafka.of("candidates", number).ever:
             assert ever.record.value is not None
@@ -240,6 +241,10 @@ def _judge_owners(world: World, counted: list[Counted]) -> list[str]:
         found = {user: known.properties for user, known in state.users.items() if known.properties}
         if found != {user: known for user, known in profiles.items() if known}:
             problems.append(f"the last owner of events[{number}] knows the profiles {found} instead of {profiles}")
+        horizons = world.horizons
+        over = [hour for hour in state.id_parts if (hour + 1) * 3_600_000 <= state.stream_ms - horizons.lateness_ms - horizons.repeats_ms]
+        if over:
+            problems.append(f"the last owner of events[{number}] keeps ids of hours that are over: {over}")
         if (state.stream_ms if state.has_begun else None) != partition.stream_ms:
             problems.append(f"the last owner of events[{number}] has stream time {state.stream_ms} instead of {partition.stream_ms}")
     return problems

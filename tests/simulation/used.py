@@ -54,7 +54,7 @@ class Used:
 
     @staticmethod
     def cap_units(milli: int, owed: Owed) -> int:
-        return milli * 10**owed.decimals // 1000
+        return milli * int(10**owed.decimals) // 1000
 
     @staticmethod
     def periods(owed: Owed) -> tuple[tuple[str, int], ...]:

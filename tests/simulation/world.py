@@ -20,6 +20,7 @@ from livepromo.worker.decide import DecideOwner
 from livepromo.worker.deliver import DeliverOwner
 from livepromo.worker.match import MatchOwner
 from livepromo.worker.shared import Topics
+from simulation import havoc
 from simulation.drawing import Author, Drawn, Traffic
 from simulation.faults import Faults
 from simulation.kafka_model import Kafka
@@ -28,8 +29,7 @@ from simulation.redis_model import Redis
 from simulation.scheduler import Call, KilledError, Scheduler, Sleep, Task
 
 BEGIN_MS = 1_764_547_200_000
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * 86_400_000
 MOST_STEPS = 60_000
 STAGES = ("match", "decide", "deliver")
 TZDATA = "2025b"
@@ -43,7 +43,7 @@ class World:
         self.seed = seed
         self.history: list[str] | None = [] if keep_history else None
         self.problems: list[str] = []
-        self.scheduler = Scheduler(Random(rnd.random()), BEGIN_MS + rnd.randrange(7 * DAY_MS))
+        self.scheduler = Scheduler(Random(rnd.random()), BEGIN_MS + rnd.randrange(WEEK_MS))
         self.kafka, self.redis, self.faults = Kafka(self.scheduler), Redis(), Faults(Random(rnd.random()))
         partitions, candidates = rnd.randint(1, 3), rnd.randint(1, 2)
         self.topics = Topics(
@@ -103,7 +103,7 @@ class World:
         if verb == "kill_at_step":
             self.faults.done(verb)
             raise KilledError(step)
-        self.freeze(process, verb)
+        havoc.freeze(self, process, verb)
 
     def say(self, what: Callable[[], str]) -> None:
         """Note something for whoever reproduces the seed."""
@@ -188,7 +188,7 @@ class World:
             process.late_to_notice = process.suspected = False
             if process.frozen:
                 self.scheduler.thaw(process)
-        self._replace()
+        self.replace()
 
     # -- what is put in --------------------------------------------------------------------------------------------
 
@@ -358,9 +358,10 @@ class World:
         if process in self.processes:
             self.processes.remove(process)
         if why not in {"the last restart", "over"}:
-            self.later(self.rnd.randrange(1, 60), self._replace)
+            self.later(self.rnd.randrange(1, 60), self.replace)
 
-    def _replace(self) -> None:
+    def replace(self) -> None:
+        """Start as many processes as there should be, and let the group look around."""
         while self._too_few():
             self.start()
         self.assign()
@@ -369,134 +370,15 @@ class World:
         members = [p for p in self.processes if not p.ending and not p.suspected]
         return len(members) < self.wanted_processes or {stage for p in members for stage in p.stages} < set(STAGES)
 
-    def freeze(self, process: WorkerProcess, kind: str) -> None:
-        """Freeze a process for longer than its session; the group gives its partitions to others, and later it wakes up."""
-        process.frozen = True
-        taken: list[tuple[str, int]] = []
-
-        def expire() -> None:
-            if not process.alive:
-                return
-            process.suspected = True
-            taken.extend(process.drivers)
-            left = [p.stages for p in self.processes if p.alive and not p.suspected and not p.ending]
-            if process.stages not in left:
-                self.start()
-            self.say(lambda: f"{process.name} is frozen, its session is over")
-            self.assign()
-
-        def wake() -> None:
-            if not process.alive:
-                return
-            process.late_to_notice = True
-            if self.rnd.random() < 0.3 and not any(p.frozen for p in self.processes if p is not process):
-                self.scheduler.now_ms += 25 * HOUR_MS
-            self.scheduler.thaw(process)
-            self.say(lambda: f"{process.name} wakes up")
-            if taken:
-                self.faults.done(kind)
-            self.later(self.rnd.randrange(1, 300), notice)
-
-        def notice() -> None:
-            if not process.alive:
-                return
-            process.suspected = process.late_to_notice = False
-            self.say(lambda: f"{process.name} notices")
-            self.assign(self.rnd.choice((0.0, 0.4)))
-            for key, driver in process.drivers.items():
-                if self.assigned.get(key) is process:
-                    driver.rebalanced = True
-
-        session = self.rnd.randrange(5, 150)
-        self.later(session, expire)
-        self.later(session + self.rnd.randrange(5, 500), wake)
-
     # -- faults of the world ---------------------------------------------------------------------------------------
 
     def _strike_now_and_then(self) -> None:
         due = self.faults.due()
         if due:
-            self._strike(self.rnd.choice(due))
+            havoc.strike(self, self.rnd.choice(due))
         if self.rnd.random() < 0.6:
             self.redis.copy()
         self.later(self.rnd.randrange(10, 60 if self.faults.urgent else 200), self._strike_now_and_then)
-
-    def _strike(self, kind: str) -> None:
-        rnd, faults = self.rnd, self.faults
-        running = [p for p in self.processes if p.alive and not p.frozen and p.drivers]
-        if kind in {"kill", "kill_at_step", "freeze", "freeze_at_step", "stop_cleanly", "rebalance", "move"} and not running:
-            return
-        process = rnd.choice(running) if running else None
-        self.say(lambda: f"fault: {kind} {process}")
-        match kind, process:
-            case "kill", WorkerProcess():
-                faults.done(kind)
-                self.end(process, "killed")
-            case "kill_at_step" | "freeze_at_step", WorkerProcess():
-                process.armed, process.countdown = kind, rnd.randrange(6)
-            case "freeze", WorkerProcess():
-                self.freeze(process, kind)
-            case "stop_cleanly", WorkerProcess():
-                if not process.ending and not process.suspected:
-                    faults.done(kind)
-                    process.ending = True
-                    for driver in process.drivers.values():
-                        driver.revoked = driver.leaves = True
-                    self.assign()
-                    self.later(400, lambda: self.end(process, "did not stop in time"))
-                    self._replace()
-            case "rebalance", WorkerProcess():
-                faults.done(kind)
-                for driver in process.drivers.values():
-                    driver.rebalanced = driver.rebalanced or (driver.offset >= 0 and not driver.revoked)
-            case "move", _:
-                if len(running) < (4 if self.split else 2):
-                    self.start()
-                before = dict(self.assigned)
-                self.assign(0.5)
-                if before != self.assigned:
-                    faults.done(kind)
-            case "table_forgets", _:
-                if self.redis.held:
-                    faults.done(kind)
-                    self.redis.held = {}
-            case "table_goes_back", _:
-                self.redis.copy()
-                older = rnd.choice(self.redis.copies[-4:])
-                if older != self.redis.held:
-                    faults.done(kind)
-                    self.redis.held = dict(older)
-            case "compaction", _:
-                self._clean_up()
-            case "leap", _:
-                faults.done(kind)
-                self._leap()
-            case _:
-                raise AssertionError(kind)
-
-    def _leap(self) -> None:
-        """Let time pass for all. No request outlives it, and nobody stands for a week between looking at a claim's age and appending.
-
-        (Then nothing but the epoch in the records would be left to tell old owners by, which makes them void.)
-        """
-        self.scheduler.land()
-        days = () if any(p.frozen for p in self.processes) else (25 * HOUR_MS, 50 * HOUR_MS, 8 * DAY_MS)
-        leap_ms = self.rnd.choice((61_000, HOUR_MS + 60_000, *days))
-        if leap_ms == 8 * DAY_MS:
-            for process in list(self.processes):
-                self.end(process, "nothing ran for a week")
-        self.scheduler.now_ms += leap_ms
-
-    def _clean_up(self) -> None:
-        gone = 0
-        for number in range(self.topics.event_partitions):
-            state, events = self.kafka.of("state", number), self.kafka.of("events", number)
-            gone += state.compact(self.rnd.randrange(state.end + 1))
-            standing = [d.offset for p in self.processes for key, d in p.drivers.items() if key == ("match", number)]
-            if standing and min(standing) > events.begin and self.rnd.random() < 0.5:
-                events.retire(self.rnd.randrange(events.begin, min(standing) + 1))
-        if gone:
-            self.faults.done("compaction")
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

@@ -233,7 +233,7 @@ class Worker:
 
     def run(self) -> NoReturn:
         """Run until a signal ends it; exits with 0 after a clean end."""
-        # What imports made stays for ever, and slices make thousands of objects that no cycle holds: the collector need not look that often.
+        # What imports made stays for ever, and slices make thousands of objects that no cycle holds: the collector need not look so often.
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         faust.Worker(self.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
