@@ -17,7 +17,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from benchmarks.load import CAMPAIGNS, FIRST_MS, VoidError, documents, events, rules_for
+from benchmarks.load import CAMPAIGNS, FIRST_MS, Rules, VoidError, documents, events, rules_for
 from benchmarks.running import GRANTED, PARTITIONS, STAGES, Installation, Servers, machine, say, servers, until, written
 
 WARM_UP_S = 5.0
@@ -83,7 +83,7 @@ def measure(both: Servers, rate: int, seconds: float, name: str, late_ms: float)
         worker = installation.worker("match,decide,deliver")
         installation.wait_ready()
         # No budget binds and every user may be rewarded as often as may be: what is granted is known.
-        installation.apply(documents(rules_for(())._replace(budgets={})).replace("recurrence: {day: 2}", "recurrence: {day: 1000000}"))
+        installation.apply(documents(Rules({}), a_day=1_000_000))
         consumer = Consumer({"bootstrap.servers": both.kafka.bootstrap, "group.id": name, "fetch.wait.max.ms": 5, "log_level": 0})
         consumer.assign([TopicPartition(GRANTED, number, end) for number, end in enumerate(both.client.ends(GRANTED))])
         words = [sys.executable, "-m", "benchmarks.latency", "--send", both.kafka.bootstrap, topic, str(count), str(rate)]
