@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-
 from benchmarks.load import CAMPAIGNS, Cause, Given, Rules, VoidError, documents, events, recount, rules_for
 from benchmarks.peers.plain_faust import Outcome, Task
 from benchmarks.running import (
@@ -143,7 +143,9 @@ def plain(both: Servers, count: int, number: str, grants: Sequence[Given], rules
     task = Task(kafka.bootstrap, f"{both.redis.url[:-1]}{int(number) + 1}", source, target, count, scaled, str(said))
     before = both.redis_cost()
     worker = Process(
-        [sys.executable, "-m", "benchmarks.peers.plain_faust", msgspec.json.encode(task).decode()], _environ(), both.home / f"plain-{number}.log"
+        [sys.executable, "-m", "benchmarks.peers.plain_faust", msgspec.json.encode(task).decode()],
+        dict(os.environ),
+        both.home / f"plain-{number}.log",
     )
     try:
         if worker.wait(240):
@@ -172,12 +174,6 @@ def plain(both: Servers, count: int, number: str, grants: Sequence[Given], rules
     }
 
 
-def _environ() -> dict[str, str]:
-    import os  # noqa: PLC0415
-
-    return dict(os.environ)
-
-
 def table(result: dict[str, Any]) -> str:
     """Return the figures as a table: the median of the runs, and the least."""
     runs = result["runs"]
@@ -195,7 +191,8 @@ def table(result: dict[str, Any]) -> str:
 
     last = runs[-1]
     lines = [
-        f"{last['events']} events of {len(CAMPAIGNS)} campaigns, {last['decided']} decided: {last['grants']} grants, {last['denials']} denials",
+        f"{last['events']} events, {len(CAMPAIGNS)} campaigns, {last['decided']} decided: "
+        f"{last['grants']} grants, {last['denials']} denials",
         last["recount"],
         "",
         f"{'CPU-µs per event':<28}{'median':>8}{'least':>8}{'events/s':>12}{'Redis CPU-µs/decided':>24}",
