@@ -13,6 +13,7 @@ from livepromo.model.records import Position
 
 POSITION_KEY = b"@position"
 IDS_IN_A_PART = 512
+FORGOTTEN_IN_A_BATCH = 1_000  # an hour of steady traffic may have hundreds of thousands of parts of ids, too many for one batch
 _PART_BYTES = IDS_IN_A_PART * repeats.ITEM_BYTES
 _ENTRY = b"@entry:"
 _USER = b"u:"
@@ -61,8 +62,12 @@ def read_position(payload: bytes) -> PositionPart:
 
 
 def parts_of(state: State, changes: Changes, surroundings: Surroundings) -> list[Part]:
-    """Return the batch that makes `changes` durable: a record per changed part, tombstones of what was forgotten, the position last."""
-    parts: list[Part] = [(key, None) for key in state.forgotten]
+    """Return the batch that makes `changes` durable: tombstones of what was forgotten, a record per changed part, the position last.
+
+    There are at most `FORGOTTEN_IN_A_BATCH` tombstones; the others follow with later batches. Every batch has fewer new parts of ids
+    than that in the long run, so they do.
+    """
+    parts: list[Part] = [(key, None) for key in state.forgotten[:FORGOTTEN_IN_A_BATCH]]
     parts += [(_USER + user.encode(), None if value is None else users.encode(value)) for user, value in changes.users.items()]
     parts += _id_parts(changes)
     parts.append(position_part(state, changes.position, changes.stream_ms, surroundings))
@@ -95,8 +100,8 @@ def entry_key(at: Position) -> bytes:
 
 
 def merge_ids(state: State, changes: Changes, hours_forgotten: Iterable[int]) -> None:
-    """Keep track of which parts of ids stand in the journal; those of forgotten hours get a tombstone with the next batch."""
-    state.forgotten.clear()
+    """Keep track of which parts of ids stand in the journal; those of forgotten hours get a tombstone with the next batches."""
+    del state.forgotten[:FORGOTTEN_IN_A_BATCH]
     for hour in changes.ids.hours():
         keys = state.id_parts.setdefault(hour, {})
         count = len(changes.ids.packed(hour)) // repeats.ITEM_BYTES

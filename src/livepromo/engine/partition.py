@@ -14,7 +14,7 @@ from livepromo.engine.plan import Occasion, Plan, Trigger
 from livepromo.model.decisions import Candidate, Cause, Denial
 from livepromo.model.ids import UserId
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
-from livepromo.model.time import DAY_MS, MINUTE_MS
+from livepromo.model.time import DAY_MS, HOUR_MS, MINUTE_MS
 
 RECORD_STEP = 1 << 31
 """The step of a candidate that a record makes: behind every control entry taken at its offset, before the next offset."""
@@ -27,6 +27,7 @@ EVENT_BYTES = 16 * 1024 * 1024
 
 _LONG_AGO_MS = -(1 << 62)
 _ID_BYTES = 12
+_PART_OVERHEAD = 80  # what a record of the journal takes besides its payload and the user in its key
 _CANDIDATE_OVERHEAD = 500
 
 
@@ -105,7 +106,7 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
     named, lateness_ms, ahead_ms = plan.named, horizons.lateness_ms, horizons.ahead_ms
     stream_ms = state.stream_ms
     seen, seen_now, remember, dead = state.ids.seen, changes.ids.seen, changes.ids.add, changes.dead
-    size = 0
+    size, hour = 0, -1
     changes.took = len(batch.records)
     for at, (record, received_ms) in enumerate(zip(batch.records, batch.received_ms, strict=False)):  # records may be cut short
         if size >= BATCH_BYTES:
@@ -125,7 +126,7 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
             time_ms = received_ms
         if not isinstance(record, Event):
             weight = _take_profile(state, changes, record)
-            if weight > PROFILE_BYTES:
+            if weight is None:
                 dead.append((at, DeadReason.TOO_LARGE))
                 continue
             size += weight
@@ -150,6 +151,8 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                     changes.outcomes += made
             remember(key, time_ms)
             size += _ID_BYTES
+            if hour != (hour := time_ms // HOUR_MS):
+                size += _PART_OVERHEAD  # ids stand by the hour, those of another one in another record
         if time_ms > stream_ms:  # noqa: PLR1730 - max() costs a call for every record
             stream_ms = time_ms
     changes.taken = changes.took - changes.ignored - changes.repeats - len(dead)
@@ -187,16 +190,20 @@ def _outcomes(state: State, changes: Changes, due: Sequence[Trigger], place: _Pl
     return [trigger.outcome(occasion) for trigger in due]
 
 
-def _take_profile(state: State, changes: Changes, record: Profile | Membership) -> int:
-    """Take a profile or a membership, unless the user's part would grow too large; return its size in bytes, 0 where nothing changes."""
+def _take_profile(state: State, changes: Changes, record: Profile | Membership) -> int | None:
+    """Take a profile or a membership and return how many bytes of the journal that takes at most, 0 where nothing changes.
+
+    Return None, and take nothing, where the user's part would grow too large.
+    """
     before = _known(state, changes, record.user)
     after = merged(before, record) if isinstance(record, Profile) else with_membership(before, record)
     if after == before:
         return 0
-    weight = 0 if after is None else len(encode_user(after))
-    if weight <= PROFILE_BYTES:
-        changes.users[record.user] = after
-    return weight
+    part_bytes = 0 if after is None else len(encode_user(after))
+    if part_bytes > PROFILE_BYTES:
+        return None
+    changes.users[record.user] = after
+    return part_bytes + _PART_OVERHEAD + len(record.user.encode())
 
 
 def weight_of(outcome: Candidate | Denial) -> int:

@@ -6,7 +6,9 @@ from random import Random
 
 import pytest
 
+from livepromo.behaviour.users import User
 from livepromo.engine.journalling import (
+    FORGOTTEN_IN_A_BATCH,
     IDS_IN_A_PART,
     POSITION_KEY,
     Part,
@@ -23,7 +25,8 @@ from livepromo.engine.journalling import (
 from livepromo.engine.partition import Changes, State, advance, merge
 from livepromo.engine.plan import Plan
 from livepromo.model.ids import UserId
-from livepromo.model.records import Membership, Position, Record
+from livepromo.model.records import Membership, Position, Profile, Record
+from livepromo.streaming.journal import BATCH_BYTES, batch_bytes
 from unit.engine.builders import DAY, HORIZONS, HOUR, MINUTE, T0, a_batch, a_campaign, a_plan, charged, profile
 
 PLAN = a_plan(a_campaign(when={"start": "2020-01-01T00:00Z"}))
@@ -216,3 +219,42 @@ def test_a_control_entry_moves_the_step_on_and_is_found_where_it_was_taken() -> 
 def test_a_part_of_no_known_kind_is_refused() -> None:
     with pytest.raises(AssertionError):
         restore_part(State(HORIZONS), b"@window:1", b"")
+
+
+@pytest.mark.parametrize("records", [
+    [Profile(UserId(f"user-{number:05d}"), T0, {"plan": "gold"}) for number in range(10_000)],
+    [Profile(UserId(f"{number:0255d}"), T0, {"plan": "gold"}) for number in range(10_000)],
+    [charged(T0 + number * HOUR, f"e{number}") for number in range(10_000)],
+], ids=["small profiles", "long names", "an event an hour"])  # fmt: skip
+def test_a_batch_of_many_small_parts_is_one_that_the_journal_takes(records: list[Record]) -> None:
+    state = State(HORIZONS)
+    while state.position.offset < len(records):
+        first = state.position.offset
+        changes = advance(state, PLAN, HORIZONS, a_batch(records, first=0).behind(first))
+        changes.position = Position(first + changes.took, 0)
+        parts = parts_of(state, changes, AROUND)
+        assert batch_bytes(parts) < BATCH_BYTES
+        merge_ids(state, changes, merge(state, changes))
+    assert state.position.offset == len(records)
+
+
+def test_a_batch_in_which_ten_thousand_users_become_unknown_is_one_that_the_journal_takes() -> None:
+    state = State(HORIZONS)
+    users = [UserId(f"{number:0255d}") for number in range(10_000)]
+    state.users = dict.fromkeys(users, User({"plan": "gold"}))
+    changes = advance(state, PLAN, HORIZONS, a_batch([Profile(user, T0, {"plan": None}) for user in users]))
+    assert 0 < changes.took < len(users)
+    assert batch_bytes(parts_of(state, changes, AROUND)) < BATCH_BYTES
+
+
+def test_an_hour_of_many_parts_is_forgotten_over_several_batches() -> None:
+    written = Written()
+    slices = 3 * FORGOTTEN_IN_A_BATCH
+    for number in range(slices):
+        written.take(charged(T0 + number, f"e{number}"))
+    for number in range(5):
+        before = len(written.journal)
+        written.take(charged(T0 + 3 * DAY + number, f"late{number}"))
+        assert sum(payload is None for _, payload in written.journal[before:]) == (FORGOTTEN_IN_A_BATCH if 0 < number < 4 else 0)
+        assert whole(restored(written.compacted())) == whole(written.state)
+    assert written.state.forgotten == []
