@@ -9,7 +9,7 @@ from livepromo.cli.output import put, say, table
 from livepromo.cli.surroundings import partitions
 from livepromo.documents.catalogue import Catalogue, Entry, campaign_state
 from livepromo.model.amounts import amount_text
-from livepromo.model.documents import Campaign, Wallet
+from livepromo.model.documents import KINDS, Campaign
 from livepromo.model.ids import partition_of
 from livepromo.model.json_text import json_bytes
 from livepromo.settings import Settings, load
@@ -24,7 +24,7 @@ async def get(kind: str | None = None, name: str | None = None, /, *, json: bool
     Example: `livepromo get campaign cart-rescue --json`
 
     Args:
-        kind: Only documents of this kind: campaign or wallet; or one document, as KIND/ID.
+        kind: Only documents of this kind: campaign, wallet, coupon and others; or one document, as KIND/ID.
         name: Only the document of this id.
         json: Write an array of {kind, id, state, revision, first_published, published, by, budget, spent, left, document}; times are in
             milliseconds, amounts of the document in thousandths.
@@ -52,9 +52,8 @@ def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str
         return entries
     if name is None and "/" in kind:
         kind, _, name = kind.partition("/")
-    kinds = [one.__name__.lower() for one in (Campaign, Wallet)]
-    if kind not in kinds:
-        raise unknown("kind", kind, kinds)
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
     of_kind = {key: entry for key, entry in entries.items() if key.startswith(f"{kind}/")}
     if name is None:
         return of_kind
@@ -95,7 +94,7 @@ def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[str, int] |
         units = {"budget": limit, "spent": used, "left": None if limit is None or used is None else max(0, limit - used)}
         amounts = {name: None if one is None else Raw(amount_text(one, decimals).encode()) for name, one in units.items()}
     else:
-        state = "active" if document.active else "inactive"
+        state = "active" if getattr(document, "active", True) else "inactive"
     kind, _, name = key.partition("/")
     return {
         "kind": kind,

@@ -10,7 +10,7 @@ from livepromo.documents.fields import is_id, thousandths, whole
 from livepromo.documents.reading import Problem, ReadDocument, Severity
 from livepromo.documents.values import NOWHERE, shown
 from livepromo.model.amounts import MILLI_DECIMALS
-from livepromo.model.documents import Campaign, Wallet
+from livepromo.model.documents import Campaign, Live, Points, Wallet
 from livepromo.model.time import from_ms
 
 # Amounts of points, and the rule of each. They are asked for as written, so that a document with other problems is judged as well.
@@ -139,6 +139,8 @@ def _changes(document: ReadDocument, entry: Entry) -> Iterator[Problem]:
     if isinstance(before, Wallet):
         kept = [(("decimals",), before.decimals, whole(document.value.get("decimals", 0)))]
     elif isinstance(before, Campaign):
+        assert isinstance(before.qualify, Live)
+        assert isinstance(before.reward, Points)
         zone = after.timezone if isinstance(after, Campaign) else _at(document.value, "timezone")
         kept = [
             (("timezone",), before.timezone, zone),

@@ -11,7 +11,7 @@ from livepromo.behaviour.conditions import compile_where
 from livepromo.documents.catalogue import Catalogue, Entry, State
 from livepromo.model.amounts import MILLI_DECIMALS
 from livepromo.model.decisions import Candidate, Cause, Denial, Limit, Reason, grant_id
-from livepromo.model.documents import Campaign, OnInsufficient, Wallet
+from livepromo.model.documents import Campaign, Live, OnInsufficient, Points, Sample, Wallet
 from livepromo.model.ids import CampaignId, GrantId, UserId, sampled
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import Event, Position, Properties
@@ -152,15 +152,19 @@ def compile_plan(catalogue: Catalogue, *, now_start_ms: int | None = None) -> Pl
     triggers: dict[str, list[Trigger]] = {}
     named: set[str] = set()
     for _, entry in sorted(catalogue.entries.items()):
-        if isinstance(entry.document, Campaign):
-            named.add(entry.document.qualify.event)
+        document = entry.document
+        if isinstance(document, Campaign) and isinstance(document.qualify, Live):
+            named.add(document.qualify.event)
             if entry.state is State.RUNNING:
-                triggers.setdefault(entry.document.qualify.event, []).append(_trigger(entry, entry.document, catalogue, now_start_ms))
+                triggers.setdefault(document.qualify.event, []).append(_trigger(entry, document, catalogue, now_start_ms))
     return Plan(catalogue.position, {name: tuple(some) for name, some in triggers.items()}, frozenset(named))
 
 
 def _trigger(entry: Entry, campaign: Campaign, catalogue: Catalogue, now_start_ms: int | None) -> Trigger:
-    points = campaign.reward
+    points, live, who = campaign.reward, campaign.qualify, campaign.who
+    assert isinstance(points, Points), campaign.id
+    assert isinstance(live, Live), campaign.id
+    assert who is None or isinstance(who, Sample), campaign.id
     wallet = catalogue.entries[f"wallet/{points.wallet}"].document
     assert isinstance(wallet, Wallet), points.wallet
     decimals, budget, recurrence = wallet.decimals, points.budget, points.recurrence
@@ -172,8 +176,8 @@ def _trigger(entry: Entry, campaign: Campaign, catalogue: Catalogue, now_start_m
         revision=entry.revision,
         start_ms=start_ms,
         end_ms=FOREVER_MS if campaign.when.end_ms is None else campaign.when.end_ms,
-        matches=compile_where(campaign.qualify.where),
-        sample_milli=None if campaign.who is None else campaign.who.percent_milli,
+        matches=compile_where(live.where),
+        sample_milli=None if who is None else who.percent_milli,
         wallet_available=wallet.active,
         earn=compile_earn(points.earn, points.max_per_reward_milli, decimals, wallet.rounding),
         validity=compile_validity(points.validity),

@@ -14,7 +14,7 @@ from livepromo.engine.partition import Batch, Horizons, State, advance
 from livepromo.engine.plan import compile_plan
 from livepromo.ledger.deciding import decide
 from livepromo.model.decisions import Candidate, Denial
-from livepromo.model.documents import Campaign, Document, Flat, Random, key_of
+from livepromo.model.documents import Campaign, Document, Live, Per, Percent, Points, Sample, key_of
 from livepromo.model.ids import sampled
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import Event, Malformed, Profile
@@ -35,6 +35,7 @@ def event_of(text: str, campaign: Campaign, now_ms: int) -> Event:
     The time is now or, where the campaign does not run now, the nearest at which it does. Raises InputError.
     """
     _check_object(text, "the event")
+    assert isinstance(campaign.qualify, Live), campaign.id
     # In front, since of duplicate keys the last counts; and as text, since its numbers must be read as those of a record are.
     filled = json_bytes({"user": USER, "event": campaign.qualify.event, "ts": _nearest_ms(campaign, now_ms)}).decode()[:-1]
     rest = text.strip()[1:].lstrip()
@@ -104,12 +105,14 @@ def _published(documents: Sequence[Document]) -> catalogue.Catalogue:
 
 def _property(campaign: Campaign, denial: Denial) -> str:
     """Return which property a denial is about, if any."""
+    assert isinstance(campaign.reward, Points), campaign.id
     earn = campaign.reward.earn
-    about = denial.reason.value.startswith(("property_", "amount_")) and not isinstance(earn, Flat | Random)
-    return f": the event's {earn.of}" if about and not isinstance(earn, Flat | Random) else ""
+    about = denial.reason.value.startswith(("property_", "amount_"))
+    return f": the event's {earn.of}" if about and isinstance(earn, Percent | Per) else ""
 
 
 def _why_not(campaign: Campaign, event: Event) -> str:
+    assert isinstance(campaign.qualify, Live), campaign.id
     if event.event != campaign.qualify.event:
         return f'{campaign.id} waits for "{campaign.qualify.event}", the event is "{event.event}"'
     at = f"the event's time, {_shown(event.ts_ms)}"
@@ -122,7 +125,7 @@ def _why_not(campaign: Campaign, event: Event) -> str:
         if not compile_condition(condition)(event.properties):
             values = " ".join(json_bytes(value).decode() for value in condition.values)
             return f"$.qualify.live.where[{place}] does not hold: {condition.property} {condition.op.value} {values}".rstrip()
-    assert campaign.who is not None, "an event with the right name, at the right time, whose conditions hold"
+    assert isinstance(campaign.who, Sample), "an event with the right name, at the right time, whose conditions hold"
     assert not sampled(campaign.id, event.user, campaign.who.percent_milli), "and a user in the sample"
     return f'the user "{event.user}" is not in the sample'
 

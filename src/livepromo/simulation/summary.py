@@ -10,7 +10,7 @@ from livepromo.engine.partition import Changes
 from livepromo.engine.plan import units_of
 from livepromo.model.amounts import amount_text
 from livepromo.model.decisions import Denial, Grant
-from livepromo.model.documents import Campaign, Wallet
+from livepromo.model.documents import Campaign, Points, Wallet
 
 TOP_REASONS = 3
 
@@ -83,6 +83,8 @@ class Summary:
             return 0, None
         document = self._catalogue.entries[f"campaign/{campaign}"].document
         assert isinstance(document, Campaign)
-        wallet = self._catalogue.entries[f"wallet/{document.reward.wallet}"].document
+        points = document.reward
+        assert isinstance(points, Points)
+        wallet = self._catalogue.entries[f"wallet/{points.wallet}"].document
         assert isinstance(wallet, Wallet)
-        return wallet.decimals, units_of(document.reward.budget.campaign_milli, wallet.decimals)
+        return wallet.decimals, units_of(points.budget.campaign_milli, wallet.decimals)

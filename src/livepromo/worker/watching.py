@@ -8,7 +8,7 @@ from collections.abc import Container
 from livepromo.documents.catalogue import Catalogue, campaign_state
 from livepromo.engine.plan import units_of
 from livepromo.ledger.table import Table, UnavailableError
-from livepromo.model.documents import Campaign, Wallet
+from livepromo.model.documents import Campaign, Points, Wallet
 from livepromo.model.ids import CampaignId, partition_of
 from livepromo.worker.shared import Shared
 
@@ -26,9 +26,11 @@ async def spent_units(table: Table, partition: int, campaign: CampaignId) -> int
 
 def budget_units(campaign: Campaign, catalogue: Catalogue) -> tuple[int | None, int]:
     """Return a campaign's budget in its wallet's smallest units (None: none), and the wallet's decimals."""
-    wallet = catalogue.entries[f"wallet/{campaign.reward.wallet}"].document
-    assert isinstance(wallet, Wallet), campaign.reward.wallet
-    return units_of(campaign.reward.budget.campaign_milli, wallet.decimals), wallet.decimals
+    points = campaign.reward
+    assert isinstance(points, Points), campaign.id
+    wallet = catalogue.entries[f"wallet/{points.wallet}"].document
+    assert isinstance(wallet, Wallet), points.wallet
+    return units_of(points.budget.campaign_milli, wallet.decimals), wallet.decimals
 
 
 def shown_state(state: str, limit: int | None, spent: int) -> str:
