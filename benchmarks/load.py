@@ -7,7 +7,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import NamedTuple
 
 USERS = 50_000
@@ -21,6 +21,7 @@ PER_DAY = 2
 BUDGET_SHARE = 0.6  # of what is asked for, where the budget is to run out
 WITH_BUDGET = (0, 2, 5, 9)
 POINTS_PERCENT = 10
+_AT_ONCE = 10_000
 
 
 class Watched(NamedTuple):
@@ -65,16 +66,15 @@ def events(count: int, seed: int = 1) -> Iterator[Sent]:
     watched = {(one.event, category): one.id for one in CAMPAIGNS for category in one.categories}
     at = 0
     while at < count:
-        some = min(10_000, count - at)
-        users = draw.choices(ranks, cum_weights=weights, k=some)
-        names = draw.choices(NAMES, weights=SHARES, k=some)
-        categories = draw.choices(CATEGORIES, k=some)
-        for user_rank, name, category in zip(users, names, categories, strict=True):
+        users = draw.choices(ranks, cum_weights=weights, k=_AT_ONCE)  # also where fewer are left: the first events are always the same
+        names = draw.choices(NAMES, weights=SHARES, k=_AT_ONCE)
+        categories = draw.choices(CATEGORIES, k=_AT_ONCE)
+        for user_rank, name, category in islice(zip(users, names, categories, strict=True), count - at):
             tens = 100 + int(draw.random() * 9_900)  # the amount in tenths: a tenth of it is a whole number of hundredths
             user, event_id, ts_ms = f"u{user_rank:07d}", f"e{at:012d}", FIRST_MS + at * STEP_MS
             value = (
                 f'{{"id":"{event_id}","user":"{user}","event":"{name}","ts":{ts_ms},"properties":{{"Amount":{tens / 10},'
-                f'"currency":"INR","category":"{category}","product":"p{tens * 7 % 100_000:05d}","source":"app","n":{at}}}}}'
+                f'"currency":"INR","category":"{category}","product":"p{tens * 7 % 100_000:05d}","source":"android","n":{at}}}}}'
             )
             campaign = watched.get((name, category))
             cause = None if campaign is None else Cause(campaign, user, event_id, ts_ms // DAY_MS, tens)

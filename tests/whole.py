@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import psutil
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 LIVEPROMO = Path(sys.executable).with_name("livepromo")
 DATA = Path(__file__).with_name("data")
@@ -20,11 +21,11 @@ GRANTED, DENIED = "reward-granted", "reward-denied"
 SESSION_S = 3
 
 
-def until(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    """Ask until it holds, twenty times a second."""
+def until(holds: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
+    """Ask until it holds, twenty times a second; after so many seconds object, with `what` should have become true."""
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.05)
 
 
@@ -187,7 +188,6 @@ class Worker:
 
     def wait_until_stopped(self, seconds: float = 60) -> None:
         """Wait until it stands still: frozen from outside, or by a failpoint."""
-
         until(lambda: self.stands_still, seconds, f"process {self.pid} stands still")
         self.frozen = True
 
@@ -204,7 +204,7 @@ class Worker:
 
     def wait(self, seconds: float = 60) -> int:
         """Wait for its end and return its exit code."""
-        until(lambda: self.code is not None, seconds, f"process {self.pid} ends; it said\n{self.said()[-3000:]}")
+        until(lambda: self.code is not None, seconds, lambda: f"process {self.pid} ends; it said\n{self.said()[-3000:]}")
         assert self.code is not None
         return self.code
 
@@ -223,7 +223,7 @@ class Worker:
 class Installation:
     """One installation on shared servers: its own namespace and events topic. `reward-granted` is shared: reading begins where it stood."""
 
-    def __init__(self, bootstrap: str, redis_url: str, name: str, home: Path, **settings: str) -> None:
+    def __init__(self, bootstrap: str, redis_url: str, name: str, home: Path, *, partitions: int | None = None, **settings: str) -> None:
         self.name, self.home, self.bootstrap = name, home, bootstrap
         self.events = f"{name}.events"
         outside = {key: value for key, value in os.environ.items() if not key.startswith("LIVEPROMO_")}
@@ -239,8 +239,23 @@ class Installation:
         self.kafka = Kafka(bootstrap)
         self.workers: list[Worker] = []
         self.strikes = home / "strikes"
+        if partitions is not None:  # else as many as `init` makes
+            self._make(partitions)
         self.cli("init")
         self._since = {topic: self.kafka.ends(topic) for topic in (GRANTED, DENIED)}
+
+    def _make(self, partitions: int) -> None:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        topics = [
+            NewTopic(
+                self.events, partitions, config={"message.timestamp.type": "LogAppendTime", "unclean.leader.election.enable": "false"}
+            ),
+            NewTopic(
+                self.topic("candidates"), partitions, config={"max.message.bytes": str(2 << 20), "unclean.leader.election.enable": "false"}
+            ),
+        ]
+        for future in admin.create_topics(topics).values():
+            future.result(20)
 
     def topic(self, name: str) -> str:
         """Return the name of one of its topics."""
@@ -296,7 +311,7 @@ class Installation:
             self.check_alive(alive)
             return self.done()
 
-        until(done, seconds, "everything is read, decided and delivered: " + repr(self.standing()))
+        until(done, seconds, lambda: f"everything is read, decided and delivered: {self.standing()}")
 
     def standing(self) -> dict[str, tuple[list[int], list[int]]]:
         """Return how far each stage has come, and how far it has to."""

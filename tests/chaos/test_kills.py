@@ -21,6 +21,7 @@ from year import year
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka")]
 
 DOCUMENTS = DATA / "twelve-campaigns.yaml"
+ROUND_S = 12.0  # about how long a fault takes, that the records may last
 FENCED = "claimed by somebody else"
 STRIKES = {  # how late at most: the nth time that a process comes to the step
     "catalogue.entry_appended": 3,
@@ -45,16 +46,21 @@ class Chaos:
         self.installation, self.redis_server = installation, redis_server
         self.draw = random.Random(seed)
         self._records, self._sent = records, 0
-        self._at_once = max(1, len(records) // (rounds * 8 * SESSION_S * 2))
+        self._a_second = len(records) / (rounds * ROUND_S)
+        self._sent_at = time.monotonic()
         self.exits: Counter[int] = Counter()
         self.frozen = 0
         self._publications = 0
         self.steady = installation.worker()
 
     def send(self, count: int | None = None) -> None:
-        """Send the next few of the records, or so many."""
-        some = self._records[self._sent : self._sent + (self._at_once if count is None else count)]
-        self._sent += self.installation.send(some)
+        """Send the next few of the records, as many as the time since the last few says, or so many."""
+        now = time.monotonic()
+        if count is None:
+            count = int(min(1.0, now - self._sent_at) * self._a_second)
+        if count:
+            self._sent += self.installation.send(self._records[self._sent : self._sent + count])
+            self._sent_at = now
 
     def send_until(self, holds: Callable[[], bool], what: str, seconds: float = 90) -> None:
         def sent() -> bool:
@@ -85,7 +91,7 @@ class Chaos:
                 published = time.monotonic() + 2
             return victim.code is not None
 
-        self.send_until(struck, f"{step} is reached {nth} times: {victim.said()[-3000:]}")
+        self.send_until(struck, f"{step} is reached {nth} times")
         self.ended(victim, -signal.SIGKILL)
 
     def publish(self) -> None:
@@ -133,7 +139,7 @@ class Chaos:
 
     def _noticed(self, strike: Callable[[], object]) -> None:
         before = self._regressions()
-        self.send()
+        self.send(200)
         strike()
         self.send_until(lambda: self._regressions() > before, "a worker sees that Redis is older than the ledger")
 

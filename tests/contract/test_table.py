@@ -291,3 +291,12 @@ async def test_what_a_newer_release_wrote_is_refused(own: RedisTable, own_server
 def test_a_namespace_that_could_be_mistaken_in_a_key_is_refused(namespace: str) -> None:
     with pytest.raises(ValueError, match="namespace"):
         RedisTable("redis://127.0.0.1:1/0", namespace)
+
+
+async def test_the_names_of_a_generations_rows_are_found(table: Table) -> None:
+    names = {f"camp/u{n}" for n in range(2_500)} | {"camp", "camp/*", "camp/ü🎁"}
+    await table.write(0, None, Applied(5, 1), {"old": {"total": 1}}, {}, 0)
+    await table.write(0, Applied(5, 1), Applied(6, 1), {name: {"total": 1} for name in names}, {}, 0)
+    await table.write(1, None, Applied(6, 1), {"elsewhere": {"total": 1}}, {}, 0)
+    assert {name async for some in table.row_names(0, 6) for name in some} == names
+    assert [name async for some in table.row_names(2, 6) for name in some] == []

@@ -38,7 +38,8 @@ from livepromo.model.ids import CampaignId, partition_of
 EVENTS = ("Charged", "Viewed", "Rated")
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-AMOUNTS = (1, 2, 3, 7, 10, 25, 99, 100, 250, 0.5, 1.25, 19.99, 59.699999999999996, "12", 0, -5, True, None, [1])
+AMOUNTS = (5, 7, 10, 25, 33, 40, 99, 100, 250, 0.5, 12.25, 19.99, 59.699999999999996)
+NO_AMOUNTS = ("12", 0, -5, True, None, [1])
 PLANS = ("gold", "silver", None, 3)
 
 
@@ -54,7 +55,7 @@ class Author:
         self._wallets = [
             Wallet(f"w{number}", rnd.choice((0, 0, 2)), rnd.choice(tuple(Rounding)), name="wallet") for number in range(rnd.randint(1, 2))
         ]
-        self._campaigns = rnd.randint(1, 4)
+        self._campaigns = rnd.randint(2, 5)
 
     def first(self) -> Publication:
         """Return what is published at the beginning."""
@@ -65,30 +66,36 @@ class Author:
         """Return something more to publish."""
         rnd = self._rnd
         self._now_ms = now_ms
-        names = sorted(key for key in self._documents if key.startswith("campaign/"))
+        names = sorted(key for key in self._documents if key.startswith("campaign/") and key != "campaign/c-last")
         name = rnd.choice(names).removeprefix("campaign/")
         roll = rnd.random()
-        if roll < 0.25:
+        if roll < 0.15:
             return Intervention("cli", Verb.PAUSE, CampaignId(name))
         if roll < 0.5:
             return Intervention("cli", Verb.RESUME, CampaignId(name))
-        if roll < 0.55:
+        if roll < 0.53:
             self._stopped.add(name)
             return Intervention("cli", Verb.STOP, CampaignId(name))
-        if roll < 0.65:
+        if roll < 0.6:
             wallet = rnd.choice(self._wallets)
-            changed = Wallet(wallet.id, wallet.decimals, rnd.choice(tuple(Rounding)), rnd.random() < 0.6)
+            changed = Wallet(wallet.id, wallet.decimals, rnd.choice(tuple(Rounding)), rnd.random() < 0.7)
             return self._publication([changed])
-        if roll < 0.72 and len(names) < 6:
+        if roll < 0.66 and len(names) < 7:
             return self._publication([self._campaign(f"c{len(names)}", None)])
         before = self._documents[f"campaign/{name}"]
         assert isinstance(before, Campaign)
         changed_too = self._campaign(name, before)
-        if roll < 0.8:  # somebody else published in between: void
+        if roll < 0.72:  # somebody else published in between: void
             return Publication("late", {f"campaign/{name}": self._revisions[f"campaign/{name}"] + 1}, (changed_too,))
         if name in self._stopped:
             return Publication("late", {}, (changed_too,))
         return self._publication([changed_too])
+
+    def last(self) -> Publication:
+        """Return one more campaign, which rewards nearly everything, so that there is always something to decide."""
+        plain = Wallet("w-last")
+        campaign = Campaign(CampaignId("c-last"), "UTC", Live("Charged"), Points("w-last", Flat(1_000)))
+        return self._publication([plain, campaign])
 
     def _publication(self, documents: list[Any]) -> Publication:
         expects = {key_of(document): self._revisions.get(key_of(document), 0) for document in documents}
@@ -101,13 +108,13 @@ class Author:
     def _campaign(self, name: str, before: Campaign | None) -> Campaign:
         rnd = self._rnd
         wallet = next(w for w in self._wallets if w.id == before.reward.wallet) if before else rnd.choice(self._wallets)
-        event = before.qualify.event if before else rnd.choice(EVENTS)
+        event = before.qualify.event if before else rnd.choice(EVENTS[: rnd.choice((1, 3))])
         zone = before.timezone if before else rnd.choice(("UTC", "Asia/Kolkata", "America/New_York"))
         grain = 10 ** (3 - wallet.decimals)
         binding = rnd.random() < 0.6
 
         def cap(few: int) -> int | None:
-            return rnd.randint(1, few) if binding and rnd.random() < 0.35 else None
+            return rnd.randint(1, few) if binding and rnd.random() < 0.25 else None
 
         def milli(low: int, high: int) -> int:
             return rnd.randint(low * 1000 // grain, high * 1000 // grain) * grain
@@ -117,8 +124,8 @@ class Author:
             Percent(rnd.choice((10_000, 2_500, 33_333, 100_000)), "Amount"),
             Per(milli(1, 10), rnd.choice((1_000, 10_000, 2_500)), "Amount"),
         ))  # fmt: skip
-        campaign_milli = milli(30, 200) if binding and rnd.random() < 0.6 else None
-        user_milli = milli(10, 30) if binding and rnd.random() < 0.4 else None
+        campaign_milli = milli(50, 600) if binding and rnd.random() < 0.6 else None
+        user_milli = milli(20, 50) if binding and rnd.random() < 0.4 else None
         expiry = rnd.random()
         now_ms = self._now_ms
         return Campaign(
@@ -141,8 +148,8 @@ class Author:
             ),
             who=Sample(rnd.choice((50_000, 90_000))) if rnd.random() < 0.2 else None,
             when=When(
-                now_ms + rnd.randint(-DAY_MS, 5_000) if rnd.random() < 0.2 else None,
-                now_ms + rnd.randint(6_000, 2 * DAY_MS) if rnd.random() < 0.2 else None,
+                now_ms + rnd.randint(-DAY_MS, 5_000) if rnd.random() < 0.15 else None,
+                now_ms + rnd.randint(6_000, 2 * DAY_MS) if rnd.random() < 0.1 else None,
             ),
             name=f"campaign {name}" if rnd.random() < 0.5 else None,
         )
@@ -159,7 +166,7 @@ class Author:
             Condition("plan", Op.EXISTS),
             Condition("plan", Op.NOT_EXISTS),
         )
-        return tuple(rnd.sample(possible, rnd.choice((0, 0, 0, 1, 1, 2))))
+        return tuple(rnd.sample(possible, rnd.choice((0, 0, 0, 0, 1, 2))))
 
     def _metadata(self) -> tuple[MetadataRow, ...]:
         possible = (
@@ -226,9 +233,9 @@ class Traffic:
     def _event(self, now_ms: int) -> Drawn:
         rnd = self._rnd
         self._count += 1
-        user, event, ts = rnd.choice(self._users), rnd.choice(EVENTS[: rnd.choice((1, 3))]), self._ts(now_ms)
-        properties = {"Amount": rnd.choice(AMOUNTS), "plan": rnd.choice(PLANS), "n": self._count}
-        if rnd.random() < 0.1:
+        user, event, ts = rnd.choice(self._users), rnd.choice(EVENTS[: rnd.choice((1, 1, 3))]), self._ts(now_ms)
+        properties = {"Amount": rnd.choice(AMOUNTS if rnd.random() < 0.9 else NO_AMOUNTS), "plan": rnd.choice(PLANS), "n": self._count}
+        if rnd.random() < 0.05:
             del properties["Amount"]
         event_id = f"e{self._count}" if rnd.random() < 0.8 else None
         return self._as_event(Drawn(None, self._home(user), "event", user, ts, event, event_id, properties))

@@ -43,7 +43,7 @@ class Faults:
         self._rnd = rnd
         share = rnd.choice((0.2, 0.5, 0.8))
         chosen = [kind for kind in KINDS if rnd.random() < share] or [rnd.choice(KINDS)]
-        self.left = {kind: rnd.randint(1, 3) for kind in chosen}
+        self.left = {kind: rnd.randint(1, 5) for kind in chosen}
         self.wanted = frozenset(chosen)
         self.struck: Counter[str] = Counter()
         self.urgent = self.over = False

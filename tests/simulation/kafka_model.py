@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from simulation.faults import Faults
-from simulation.scheduler import Call, Fate, Process, Scheduler, Together
+from simulation.scheduler import Call, Fate, Process, Scheduler, Sleep, Together
 
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
 from livepromo.streaming.log import Appended, LogRecord
@@ -131,6 +131,7 @@ class ModelWriter:
 
     async def append(self, records: Sequence[tuple[bytes, bytes | None]]) -> Appended:
         log = self._log
+        await log.about_to(f"{self._topic}.append")
         topic, partition, claim, batch, by = self._topic, self._partition, self._claim, tuple(records), log.process.name
         fate = Fate.NORMAL
         for kind, meant in (
@@ -145,7 +146,7 @@ class ModelWriter:
             lambda: log.kafka.append_claimed(topic, partition, claim, batch, by),
             fate,
             lambda: UnknownOutcomeError(f"{topic}[{partition}]: no reply"),
-            log.delay_ms(),
+            log.delay_ms(topic),
         )
         return appended
 
@@ -154,19 +155,31 @@ class ModelWriter:
 
 
 class ModelLog:
-    """`Log` of one process."""
+    """`Log` of one process. `reach` is told of every step; appends to the topic `slow` take their time."""
 
-    def __init__(self, kafka: Kafka, faults: Faults, scheduler: Scheduler, process: Process) -> None:
-        self.kafka, self.faults, self.process, self._scheduler = kafka, faults, process, scheduler
+    def __init__(
+        self, kafka: Kafka, faults: Faults, scheduler: Scheduler, process: Process, reach: Callable[[str], None], slow: str
+    ) -> None:
+        self.kafka, self.faults, self.process = kafka, faults, process
+        self.rnd, self._reach, self._slow = scheduler.rnd, reach, slow
 
-    def delay_ms(self) -> int:
-        return self._scheduler.rnd.randrange(50, 2_000) if self.faults.strikes("delayed") else 0
+    async def about_to(self, step: str) -> None:
+        """Say what comes next; a process that was frozen by that, or shortly before, does it when it wakes up."""
+        self._reach(step)
+        if self.process.frozen:
+            await Sleep(0)
+
+    def delay_ms(self, topic: str) -> int:
+        if topic == self._slow and self.rnd.random() < 0.7:
+            return self.rnd.randrange(20, 300)
+        return self.rnd.randrange(50, 2_000) if self.faults.strikes("delayed") else 0
 
     def _fate(self) -> Fate:
         return Fate.REQUEST_LOST if self.faults.strikes("log_away") else Fate.NORMAL
 
     async def claim(self, topic: str, partition: int) -> ModelWriter:
-        claim = await Call(lambda: self.kafka.claim(topic, partition), delay_ms=self.delay_ms())
+        await self.about_to(f"{topic}.claim")
+        claim = await Call(lambda: self.kafka.claim(topic, partition), delay_ms=self.delay_ms(topic))
         return ModelWriter(self, topic, partition, claim)
 
     async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[list[LogRecord]]:
@@ -175,7 +188,7 @@ class ModelLog:
         held.readers += 1
         try:
             while True:
-                most = self._scheduler.rnd.choice((1, 3, 20, 500))
+                most = self.rnd.choice((1, 3, 20, 500))
                 at = start
                 records = await Call(lambda at=at, most=most: held.read(at, end, most), self._fate(), lambda: UnavailableError("no answer"))
                 if not records:
@@ -222,19 +235,20 @@ class ModelOutbox:
 
     async def send_many(self, batches: Mapping[tuple[str, int], Sequence[OutRecord]]) -> None:
         log, calls = self._log, []
+        await log.about_to("outbox.send")
         for (topic, partition), records in batches.items():
             fate = Fate.NORMAL
             if log.faults.strikes("outbox_repeated"):
                 fate = Fate.REPEATED
             elif log.faults.strikes("outbox_failed"):
-                fate = log._scheduler.rnd.choice((Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE))
+                fate = log.rnd.choice((Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE))
             batch, by = tuple(records), log.process.name
             calls.append(
                 Call(
                     lambda topic=topic, partition=partition, batch=batch, by=by: log.kafka.append(topic, partition, batch, by),
                     fate,
                     lambda: UnavailableError("kafka refuses"),
-                    log.delay_ms(),
+                    log.delay_ms(topic),
                 )
             )
         await Together(calls)

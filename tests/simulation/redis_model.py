@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from simulation.faults import Faults
+from simulation.kafka_model import ModelLog
 from simulation.scheduler import Call, Fate
 
 from livepromo.ledger.deciding import Row
@@ -68,10 +69,11 @@ class Redis:
 class ModelTable:
     """`Table` of one process."""
 
-    def __init__(self, redis: Redis, faults: Faults) -> None:
-        self._redis, self._faults = redis, faults
+    def __init__(self, redis: Redis, faults: Faults, log: ModelLog) -> None:
+        self._redis, self._faults, self._log = redis, faults, log
 
-    async def _call(self, effect: Callable[[], Any]) -> Any:
+    async def _call(self, name: str, effect: Callable[[], Any]) -> Any:
+        await self._log.about_to(f"table.{name}")
         fate = Fate.NORMAL
         for kind, meant in (
             ("table_request_lost", Fate.REQUEST_LOST),
@@ -81,15 +83,15 @@ class ModelTable:
             if self._faults.strikes(kind):
                 fate = meant
                 break
-        return await Call(effect, fate, lambda: UnavailableError(Away.TIMEOUT, "no reply"))
+        return await Call(effect, fate, lambda: UnavailableError(Away.TIMEOUT, "no reply"), self._log.delay_ms("table"))
 
     async def read(self, partition: int, generation: int, rows: Sequence[str]) -> tuple[Applied | None, dict[str, Row]]:
         names = tuple(rows)
-        found: tuple[Applied | None, dict[str, Row]] = await self._call(lambda: self._redis.read(partition, generation, names))
+        found: tuple[Applied | None, dict[str, Row]] = await self._call("read", lambda: self._redis.read(partition, generation, names))
         return found
 
     async def progress(self, partition: int) -> tuple[Applied | None, Progress | None]:
-        found: tuple[Applied | None, Progress | None] = await self._call(lambda: self._redis.progress(partition))
+        found: tuple[Applied | None, Progress | None] = await self._call("progress", lambda: self._redis.progress(partition))
         return found
 
     async def write(
@@ -103,9 +105,13 @@ class ModelTable:
     ) -> bool:
         written = {(applied.generation, name): dict(row) for name, row in rows.items()}
         known = dict(sources)
-        done: bool = await self._call(lambda: self._redis.write(partition, expected, applied, written, known, candidates_offset))
+        done: bool = await self._call("write", lambda: self._redis.write(partition, expected, applied, written, known, candidates_offset))
         return done
 
     async def forget(self, partition: int, generation: int) -> bool:
-        done: bool = await self._call(lambda: self._redis.forget(partition, generation))
+        done: bool = await self._call("forget", lambda: self._redis.forget(partition, generation))
         return done
+
+    async def row_names(self, partition: int, generation: int) -> AsyncIterator[list[str]]:
+        held = self._redis.held.get(partition)
+        yield [] if held is None else [name for at, name in held.rows if at == generation]

@@ -144,6 +144,15 @@ class Scheduler:
         self._later = [item for item in self._later if item[2] not in lost]
         heapq.heapify(self._later)
 
+    def land(self) -> None:
+        """Have everything arrive that is on its way."""
+        late = [item for _, _, item in self._later if isinstance(item, Call)]
+        self._later = [item for item in self._later if not isinstance(item[2], Call)]
+        heapq.heapify(self._later)
+        flying, self.flying = self.flying + late, []
+        for call in flying:
+            self._arrive(call)
+
     def thaw(self, process: Process) -> None:
         """Let a frozen process go on."""
         process.frozen = False

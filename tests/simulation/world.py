@@ -17,7 +17,7 @@ from simulation.kafka_model import Kafka, ModelLog, ModelOutbox
 from simulation.redis_model import ModelTable, Redis
 from simulation.scheduler import Call, KilledError, Process, Scheduler, Sleep, Task
 
-from livepromo.documents.catalogue import encode
+from livepromo.documents.catalogue import Intervention, Publication, encode
 from livepromo.engine import journalling, partition
 from livepromo.engine.partition import Horizons
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
@@ -32,7 +32,8 @@ from livepromo.worker.publishing import Publications
 from livepromo.worker.shared import Shared, Topics
 
 BEGIN_MS = 1_764_547_200_000
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 MOST_STEPS = 60_000
 STAGES = ("match", "decide", "deliver")
 CATALOGUE = "catalogue"
@@ -89,19 +90,20 @@ class Driver:
 
 
 class WorkerProcess(Process):
-    """A worker with all stages."""
+    """A worker of some stages."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, stages: tuple[str, ...]) -> None:
         super().__init__(name)
+        self.stages = stages
         self.drivers: dict[tuple[str, int], Driver] = {}
         self.ready = False
         self.suspected = False  # the group has given its partitions to others
         self.late_to_notice = False
         self.ending = False
-        self.log = ModelLog(world.kafka, world.faults, world.scheduler, self)
-        self.table = ModelTable(world.redis, world.faults)
-        self.publications = Publications(self.log, CATALOGUE)
         self.steps = Steps(world, self)
+        self.log = ModelLog(world.kafka, world.faults, world.scheduler, self, self.steps.reach, world.slow)
+        self.table = ModelTable(world.redis, world.faults, self.log)
+        self.publications = Publications(self.log, CATALOGUE)
         self.shared = Shared(
             topics=world.topics,
             log=self.log,
@@ -159,7 +161,9 @@ class World:
             (partition, "BATCH_BYTES"): rnd.choice((400, 2_000, 512 * 1024)),
             (journalling, "IDS_IN_A_PART"): rnd.choice((2, 512)),
         }
-        self.wanted_processes = rnd.randint(1, 3)
+        self.slow = rnd.choice(("", "", "state", "ledger", "candidates", "table"))
+        self.split = rnd.random() < 0.3  # a stage a process
+        self.wanted_processes = rnd.randint(3, 4) if self.split else rnd.randint(1, 3)
         self.processes: list[WorkerProcess] = []
         self.assigned: dict[tuple[str, int], WorkerProcess] = {}
         self.committed: dict[tuple[str, int], int] = {}
@@ -167,7 +171,7 @@ class World:
         self.struck_at: Counter[str] = Counter()
         self._started = 0
         self._agenda: list[tuple[int, Callable[[], None]]] = []
-        self._records_left = rnd.randint(30, 90)
+        self._records_left = rnd.randint(60, 200)
         self._void_before = void_records()
 
     def say(self, what: Callable[[], str]) -> None:
@@ -180,7 +184,7 @@ class World:
     def run(self) -> None:
         """Run until the faults have struck and all is processed; then end every process, start one, and let it come to rest."""
         with self._constants():
-            self.publish(first=True)
+            self.publish(self.author.first())
             for _ in range(self.wanted_processes):
                 self.start()
             self._plan()
@@ -192,6 +196,7 @@ class World:
             self._run_until(self._at_rest, MOST_STEPS)
             for process in list(self.processes):
                 self.end(process, "the last restart")
+            self.split = False
             self.start()
             self._run_until(self._at_rest, MOST_STEPS)
             self.check_owners()
@@ -246,35 +251,35 @@ class World:
     def _calm(self) -> None:
         self.faults.over = True
         self._agenda.clear()
-        for process in self.processes:
+        for process in list(self.processes):
+            if process.ending:
+                self.end(process, "did not stop in time")
             process.steps.armed = None
             process.late_to_notice = process.suspected = False
             if process.frozen:
                 self.scheduler.thaw(process)
-        if not [process for process in self.processes if not process.ending]:
-            self.start()
-        self.assign()
+        self._replace()
 
     # -- what is put in --------------------------------------------------------------------------------------------
 
     def _produce(self) -> None:
         now_ms = self.scheduler.now_ms
-        for _ in range(self.rnd.choice((1, 1, 2, 5))):
+        for _ in range(self.rnd.choice((1, 2, 4, 8))):
             drawn = self.traffic.next(now_ms)
             at = self.kafka.append("events", drawn.partition, [(drawn.user.encode(), drawn.value, ())], "producer").offset
             self.drawn[drawn.partition, at] = drawn
             self._records_left -= 1
-        if self._records_left <= 0:
+        if self._records_left <= 0 and not self.faults.urgent:
             self.faults.urgent = True
+            self.publish(self.author.last())
         self.later(self.rnd.randrange(5, 60) * (1 if self._records_left > 0 else 3), self._produce)
 
     def _publish_now_and_then(self) -> None:
-        self.publish()
+        self.publish(self.author.next(self.scheduler.now_ms))
         self.later(self.rnd.randrange(100, 600), self._publish_now_and_then)
 
-    def publish(self, *, first: bool = False) -> None:
-        """Publish what the author has next."""
-        publication = self.author.first() if first else self.author.next(self.scheduler.now_ms)
+    def publish(self, publication: Publication | Intervention) -> None:
+        """Append to the catalogue."""
         at = self.kafka.append(CATALOGUE, 0, [(None, encode(publication), ())], "author").offset
         self.say(lambda: f"published at {at}: {publication}")
 
@@ -283,9 +288,13 @@ class World:
     def start(self) -> None:
         """Start a worker process."""
         self._started += 1
-        process = WorkerProcess(self, f"w{self._started}")
+        stages = STAGES
+        if self.split:
+            there = Counter(stage for p in self.processes if not p.ending and not p.suspected for stage in p.stages)
+            stages = (min(STAGES, key=lambda stage: there[stage]),)
+        process = WorkerProcess(self, f"w{self._started}", stages)
         self.processes.append(process)
-        self.say(lambda: f"{process.name} starts")
+        self.say(lambda: f"{process.name} starts, {stages}")
         self.scheduler.spawn(process, "boot", self._boot(process), self._ended)
         self.assign()
 
@@ -302,16 +311,15 @@ class World:
 
     def assign(self, moves: float = 0.0) -> None:
         """Give every partition to a process that the group believes in: mostly the one that has it."""
-        members = [p for p in self.processes if p.alive and not p.suspected and not p.ending]
-        if not members:
-            return
+        every = [p for p in self.processes if p.alive and not p.suspected and not p.ending]
         for stage, (_, count) in self.inputs.items():
-            for number in range(count):
+            members = [process for process in every if stage in process.stages]
+            for number in range(count if members else 0):
                 holder = self.assigned.get((stage, number))
                 if holder not in members or self.rnd.random() < moves:
                     self.assigned[stage, number] = self.rnd.choice(members)
                     self.say(lambda stage=stage, number=number: f"{stage}[{number}] is given to {self.assigned[stage, number].name}")
-        for process in members:
+        for process in every:
             self._sync(process)
 
     def _sync(self, process: WorkerProcess) -> None:
@@ -416,15 +424,17 @@ class World:
         process.drivers.clear()
         if process in self.processes:
             self.processes.remove(process)
-        if len(self.processes) < self.wanted_processes and why not in {"the last restart", "over"}:
-            if self.faults.over:
-                self.start()
-            else:
-                self.later(self.rnd.randrange(1, 60), self._replace)
+        if why not in {"the last restart", "over"}:
+            self.later(self.rnd.randrange(1, 60), self._replace)
 
     def _replace(self) -> None:
-        if len([p for p in self.processes if not p.ending]) < self.wanted_processes:
+        while self._too_few():
             self.start()
+        self.assign()
+
+    def _too_few(self) -> bool:
+        members = [p for p in self.processes if not p.ending and not p.suspected]
+        return len(members) < self.wanted_processes or {stage for p in members for stage in p.stages} < set(STAGES)
 
     def freeze(self, process: WorkerProcess, kind: str) -> None:
         """Freeze a process for longer than its session; the group gives its partitions to others, and later it wakes up."""
@@ -436,7 +446,8 @@ class World:
                 return
             process.suspected = True
             taken.extend(process.drivers)
-            if not [p for p in self.processes if p.alive and not p.suspected and not p.ending]:
+            left = [p.stages for p in self.processes if p.alive and not p.suspected and not p.ending]
+            if process.stages not in left:
                 self.start()
             self.say(lambda: f"{process.name} is frozen, its session is over")
             self.assign()
@@ -445,6 +456,8 @@ class World:
             if not process.alive:
                 return
             process.late_to_notice = True
+            if self.rnd.random() < 0.2 and not any(p.frozen for p in self.processes if p is not process):
+                self.scheduler.now_ms += 25 * HOUR_MS
             self.scheduler.thaw(process)
             self.say(lambda: f"{process.name} wakes up")
             if taken:
@@ -471,7 +484,7 @@ class World:
         due = self.faults.due()
         if due:
             self._strike(self.rnd.choice(due))
-        if self.rnd.random() < 0.3:
+        if self.rnd.random() < 0.6:
             self.redis.copy()
         self.later(self.rnd.randrange(10, 60 if self.faults.urgent else 200), self._strike_now_and_then)
 
@@ -497,14 +510,14 @@ class World:
                     for driver in process.drivers.values():
                         driver.revoked = driver.leaves = True
                     self.assign()
-                    self.later(400, lambda: self.end(process, "did not stop in time") if process.alive and not process.frozen else None)
+                    self.later(400, lambda: self.end(process, "did not stop in time"))
                     self._replace()
             case "rebalance", WorkerProcess():
                 faults.done(kind)
                 for driver in process.drivers.values():
                     driver.rebalanced = driver.rebalanced or (driver.offset >= 0 and not driver.revoked)
             case "move", _:
-                if len(running) < 2:
+                if len(running) < (4 if self.split else 2):
                     self.start()
                 before = dict(self.assigned)
                 self.assign(0.5)
@@ -516,7 +529,7 @@ class World:
                     self.redis.held = {}
             case "table_goes_back", _:
                 self.redis.copy()
-                older = rnd.choice(self.redis.copies[-6:])
+                older = rnd.choice(self.redis.copies[-4:])
                 if older != self.redis.held:
                     faults.done(kind)
                     self.redis.held = dict(older)
@@ -524,9 +537,22 @@ class World:
                 self._clean_up()
             case "leap", _:
                 faults.done(kind)
-                self.scheduler.now_ms += rnd.choice((61_000, 3_700_000, 3_700_000, 25 * 3_600_000, 50 * 3_600_000, 8 * DAY_MS))
+                self._leap()
             case _:
                 raise AssertionError(kind)
+
+    def _leap(self) -> None:
+        """Let time pass for all. No request outlives it, and nobody stands for a week between looking at a claim's age and appending.
+
+        (Then nothing but the epoch in the records would be left to tell old owners by, which makes them void.)
+        """
+        self.scheduler.land()
+        days = () if any(p.frozen for p in self.processes) else (25 * HOUR_MS, 50 * HOUR_MS, 8 * DAY_MS)
+        leap_ms = self.rnd.choice((61_000, HOUR_MS + 60_000, *days))
+        if leap_ms == 8 * DAY_MS:
+            for process in list(self.processes):
+                self.end(process, "nothing ran for a week")
+        self.scheduler.now_ms += leap_ms
 
     def _clean_up(self) -> None:
         gone = 0

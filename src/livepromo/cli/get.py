@@ -10,7 +10,7 @@ from livepromo.cli.surroundings import partitions
 from livepromo.documents.catalogue import Catalogue, Entry, campaign_state
 from livepromo.model.amounts import amount_text
 from livepromo.model.documents import KINDS, Campaign
-from livepromo.model.ids import partition_of
+from livepromo.model.ids import CampaignId, partition_of
 from livepromo.model.json_text import json_bytes
 from livepromo.settings import Settings, load
 from livepromo.telemetry import clock
@@ -32,7 +32,7 @@ async def get(kind: str | None = None, name: str | None = None, /, *, json: bool
     from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415 - slow to import
 
     settings = load()
-    there = await partitions(settings, "catalogue", "candidates")
+    there = await partitions(settings, "catalogue", "candidates", "ledger")
     catalogue = await read_catalogue(settings)
     entries = chosen(catalogue, kind, name)
     campaigns = [entry.document.id for entry in entries.values() if isinstance(entry.document, Campaign)]
@@ -62,23 +62,34 @@ def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str
     return {f"{kind}/{name}": of_kind[f"{kind}/{name}"]}
 
 
-async def _spent(settings: Settings, partitions: dict[Any, int]) -> dict[str, int] | None:
-    """Return what the campaigns have given, in smallest units, each asked for in its partition; None where Redis is away."""
+async def _spent(settings: Settings, homes: dict[CampaignId, int]) -> dict[CampaignId, int]:
+    """Return what the campaigns have given, in smallest units, each asked for in its partition; those that are not known are left out."""
     from livepromo.ledger.redis_table import RedisTable  # noqa: PLC0415 - slow to import
-    from livepromo.ledger.table import UnavailableError  # noqa: PLC0415 - slow to import
-    from livepromo.worker.watching import spent_units  # noqa: PLC0415 - slow to import
+    from livepromo.ledger.table import UnavailableError  # noqa: PLC0415
+    from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415
+    from livepromo.worker.watching import spent_units  # noqa: PLC0415
 
+    spent: dict[CampaignId, int] = {}
+    lost: set[int] = set()
     table = RedisTable(settings.redis, settings.namespace)
     try:
-        return {campaign: await spent_units(table, number, campaign) for campaign, number in partitions.items()}
+        async with kafka_log(settings) as log:
+            for campaign, number in homes.items():
+                applied, _ = await table.progress(number)
+                if applied is None and await log.end(settings.topic("ledger"), number) > 0:
+                    lost.add(number)
+                else:
+                    spent[campaign] = await spent_units(table, number, campaign)
     except UnavailableError as error:
         say(f"redis at {settings.redis_address} cannot be asked what was spent: {error}")
-        return None
     finally:
         await table.close()
+    for number in sorted(lost):
+        say(f"redis has lost partition {number} of the ledger, so what was spent there is not shown: see livepromo ledger verify")
+    return spent
 
 
-def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[str, int] | None, now_ms: int) -> dict[str, Any]:
+def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[CampaignId, int], now_ms: int) -> dict[str, Any]:
     from msgspec import Raw, to_builtins  # noqa: PLC0415 - slow to import
 
     from livepromo.worker.watching import budget_units, shown_state  # noqa: PLC0415 - slow to import
@@ -87,7 +98,7 @@ def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[str, int] |
     amounts: dict[str, Any] = {"budget": None, "spent": None, "left": None}
     if isinstance(document, Campaign):
         limit, decimals = budget_units(document, catalogue)
-        used = None if spent is None else spent.get(document.id, 0)
+        used = spent.get(document.id)
         state = campaign_state(entry, now_ms)
         if used is not None:
             state = shown_state(state, limit, used)

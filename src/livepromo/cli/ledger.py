@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 async def verify() -> None:
     """Compare what Redis holds with what the ledger topic says, row by row, up to where Redis stands.
 
-    Workers may go on meanwhile. That Redis is behind is no difference: a worker brings it up. Differences end with exit code 3.
+    Workers may go on meanwhile. That Redis is behind, or empty, is no difference: a worker brings it up before it decides again.
+    Differences end with exit code 3.
 
     Example: `livepromo ledger verify`
     """
@@ -44,7 +45,9 @@ async def verify() -> None:
 def _judge(found: Sequence[Verified]) -> None:
     """Say what is behind and what differs. Raises UnfitError where something does."""
     for one in found:
-        if one.applied is not None and one.applied.offset < one.end:
+        if one.applied is None and one.grants:
+            say(f"partition {one.partition}: redis holds nothing of {one.grants} grants; a worker fills it before it decides again")
+        elif one.applied is not None and one.applied.offset < one.end:
             say(f"partition {one.partition}: redis is {one.end - one.applied.offset} records behind; a worker brings it up")
         for row, slot, ledger, held in one.differences:
             say(f"partition {one.partition}: {row}, {slot}: the ledger says {ledger}, redis holds {held}")

@@ -119,11 +119,14 @@ def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPar
     elif key.startswith(_IDS):
         hour = int(key.split(b":")[1])
         keys = state.id_parts.setdefault(hour, {})
-        if payload is None:
+        if payload is not None:
+            if key not in keys:
+                keys[key] = None
+                state.ids.add_many(hour, payload)
+        else:
             keys.pop(key, None)
-        elif key not in keys:
-            keys[key] = None
-            state.ids.add_many(hour, payload)
+            if not keys:
+                del state.id_parts[hour]
     else:
         assert key.startswith(_ENTRY), key
         offset, step = key[len(_ENTRY) :].split(b":")

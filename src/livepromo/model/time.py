@@ -23,6 +23,7 @@ _INSTANT = re.compile(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 LONGEST_DURATION_MS = 3660 * DAY_MS
+_STRETCHES = 4096
 
 
 def duration_ms(text: str) -> int:
@@ -147,7 +148,8 @@ def _periods(instant: int, where: tzinfo) -> Periods:
 class Calendar:
     """The periods of one zone; remembers the stretches that it has worked out, so that most answers are a look-up.
 
-    A stretch ends where the local day ends or the zone's offset changes, so every instant of it has the same answer.
+    A stretch is a local day on which the zone's offset does not change, or else a quarter of an hour, so every instant of it has the
+    same answer.
     """
 
     def __init__(self, name: str) -> None:
@@ -161,16 +163,30 @@ class Calendar:
         if at >= 0 and instant < self._stretches[at][0]:
             return self._stretches[at][1]
         found = _periods(instant, self._zone)
-        quarter = instant - instant % (15 * MINUTE_MS)  # offsets change on quarters of an hour in every zone of this century
-        end = quarter + 15 * MINUTE_MS
-        if _periods(quarter, self._zone) == found == _periods(end - 1, self._zone):
-            at = bisect_left(self._starts, quarter)
-            self._starts.insert(at, quarter)
-            self._stretches.insert(at, (end, found))
-            if len(self._starts) > 4096:  # noqa: PLR2004 - a bound, forty days of quarters
-                self._starts.clear()
-                self._stretches.clear()
+        start, end = self._day(instant, found) or self._quarter(instant, found) or (instant, instant + 1)
+        if len(self._starts) >= _STRETCHES:
+            self._starts.clear()
+            self._stretches.clear()
+        at = bisect_left(self._starts, start)
+        self._starts.insert(at, start)
+        self._stretches.insert(at, (end, found))
         return found
+
+    def _day(self, instant: int, found: Periods) -> tuple[int, int] | None:
+        """Return the local day that holds `instant`, if the offset is the same all through it."""
+        midnight = from_ms(instant, self._zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        start, end = _wall_ms(midnight, self._zone), found.day_ends_ms
+        if not start <= instant < end <= start + DAY_MS:
+            return None
+        offset = from_ms(instant, self._zone).utcoffset()
+        steady = all(from_ms(at, self._zone).utcoffset() == offset for at in (*range(start, end, HOUR_MS), end - 1))
+        return (start, end) if steady else None
+
+    def _quarter(self, instant: int, found: Periods) -> tuple[int, int] | None:
+        """Return the quarter of an hour that holds `instant`; offsets change on quarters in every zone of this century."""
+        start = instant - instant % (15 * MINUTE_MS)
+        end = start + 15 * MINUTE_MS
+        return (start, end) if _periods(start, self._zone) == found == _periods(end - 1, self._zone) else None
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,6 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import IO, Literal
 
@@ -16,7 +15,7 @@ import msgspec
 
 LOG_VERSION = 1
 STANDARD_INPUT = "-"
-_LINES_AT_ONCE = 2_000
+_BYTES_AT_ONCE = 1 << 20  # lines may be long, so they are not counted
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,7 +59,7 @@ class RecordLine(msgspec.Struct, frozen=True, tag="record"):
         """Return the record's value, byte for byte."""
         if self.value is None:
             return None
-        return base64.b64decode(self.value) if self.encoding == "base64" else self.value.encode()
+        return base64.b64decode(self.value, validate=True) if self.encoding == "base64" else self.value.encode()
 
 
 LogLine = LogHeader | PublicationLine | EntryLine | RecordLine
@@ -88,6 +87,8 @@ def read_log(path: str, moved: Callable[[int], None] = lambda _: None) -> Iterat
     for number, text in enumerate(read_lines([path], moved), 1):
         try:
             line = _decode_line(text)
+            if isinstance(line, RecordLine) and line.encoding == "base64":
+                line.as_bytes()  # raises where it is none
         except (msgspec.DecodeError, ValueError):
             raise InputError(f"{path}: line {number} is none that `livepromo log` writes") from None
         if (number == 1) != isinstance(line, LogHeader) or (isinstance(line, LogHeader) and line.version != LOG_VERSION):
@@ -110,13 +111,14 @@ def read_lines(paths: Iterable[str], moved: Callable[[int], None] = lambda _: No
             with Path(path).open("rb") as raw:
                 lines = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
                 told = 0
-                while some := list(islice(lines, _LINES_AT_ONCE)):
+                while some := lines.readlines(_BYTES_AT_ONCE):
                     now = raw.tell()
                     moved(now - told)
                     told = now
                     yield from _without_ends(some)
         except (OSError, EOFError, zlib.error, ValueError) as error:
-            raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+            said = (getattr(error, "strerror", None) or str(error)).lower()
+            raise InputError(f"{path} cannot be read: {said}") from None
 
 
 def _without_ends(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 
 from livepromo.behaviour.decoding import decode, decode_recorded
 from livepromo.documents import catalogue as publications
@@ -20,6 +19,7 @@ from livepromo.simulation.files import EntryLine, InputError, LogHeader, Publica
 from livepromo.simulation.summary import Summary
 
 SLICE_RECORDS = 2_000
+SLICE_BYTES = 4 << 20  # or so: a slice ends with the record that reaches it
 _BEFORE_EVERYTHING_MS = -(1 << 61)
 _BUG: Record = Malformed(DeadReason.BUG)
 _NOT_RECEIVED: tuple[Record, int | None] = (_BUG, None)
@@ -62,7 +62,7 @@ def run_recorded(simulation: Simulation, documents: Sequence[Document], lines: I
     The documents are published, revision 1 of each, at the first record's time; a campaign that starts `now` starts before every record.
     """
     state, plan, offset = State(simulation.horizons), EMPTY_PLAN, 0
-    for chunk in _chunks(lines, SLICE_RECORDS):
+    for chunk in _chunks(lines):
         decoded, _ = decode_all(chunk, _recorded, _NOT_RECEIVED)
         records = [record for record, _ in decoded]
         if plan is EMPTY_PLAN:
@@ -91,9 +91,16 @@ def _published(documents: Sequence[Document], published_ms: int) -> Catalogue:
     return catalogue
 
 
-def _chunks(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    rest = iter(lines)
-    while chunk := list(islice(rest, size)):
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    size = 0
+    for line in lines:
+        chunk.append(line)
+        size += len(line)
+        if len(chunk) >= SLICE_RECORDS or size >= SLICE_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk
 
 
@@ -109,7 +116,6 @@ class _LoggedPartition:
         self.state, self.plan = State(simulation.horizons), EMPTY_PLAN
         self._publications: list[PublicationLine] = []
         self.catalogue = Catalogue()
-        self.records: list[RecordLine] = []
         self._next: EntryLine | RecordLine | None = None
         self._advance()
 
@@ -139,10 +145,16 @@ class _LoggedPartition:
             self._advance()
             return
         slice_: list[RecordLine] = []
-        while isinstance(self._next, RecordLine) and len(slice_) < SLICE_RECORDS and (not slice_ or self._next.received_ms <= until_ms):
+        values: list[bytes | None] = []
+        size = 0
+        while isinstance(self._next, RecordLine) and (not slice_ or self._next.received_ms <= until_ms):
             slice_.append(self._next)
+            values.append(self._next.as_bytes())
+            size += len(values[-1] or b"")
             self._advance()
-        records, _ = decode_all([line.as_bytes() for line in slice_], decode, _BUG)
+            if len(slice_) >= SLICE_RECORDS or size >= SLICE_BYTES:
+                break
+        records, _ = decode_all(values, decode, _BUG)
         batch = Batch([line.offset for line in slice_], records, [line.received_ms for line in slice_])
         yield from self._simulation.take(self.state, self.plan, batch)
 
@@ -151,7 +163,10 @@ class _LoggedPartition:
             line = next((p for p in self._publications if p.offset >= self.catalogue.position), None)
             if line is None or line.offset >= position:
                 raise InputError(f"{self._path}: the publications before {position} are missing")
-            publication = publications.decode(line.value.encode())
+            try:
+                publication = publications.decode(line.value.encode())
+            except publications.FormatError as error:
+                raise InputError(f"{self._path}: the publication at {line.offset}: {error}") from None
             self.catalogue, _ = publications.take(self.catalogue, line.offset, line.published_ms, publication)
         self.plan = compile_plan(self.catalogue)
 

@@ -327,30 +327,29 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
             position = await self._on_taken(partition)
         if generation != self._generation:
             return
-        position = await self._checked(partition, position)
+        position, uncommitted = await self._checked(partition, position)
         if generation != self._generation:
             return
         assert self._consumer is not None
         self._consumer.seek(TopicPartition(*partition), position)
-        self._offsets.begin(partition, position)
+        self._offsets.begin(partition, position, uncommitted=uncommitted)
         self._held.add(partition)
         self._ready.add(partition)
         self._offsets.changed.set()
         self.log.info("%s %s from offset %d", "goes on with" if kept else "takes", partition, position)
 
-    async def _checked(self, partition: Partition, position: int | None) -> int:
-        """Return a position that lies within the log."""
+    async def _checked(self, partition: Partition, position: int | None) -> tuple[int, bool]:
+        """Return a position that lies within the log, and whether it is beyond what the group has committed."""
         assert self._consumer is not None
         tp = TopicPartition(*partition)
         begin = (await self._consumer.beginning_offsets([tp]))[tp]
         end = (await self._consumer.end_offsets([tp]))[tp]
+        committed = await self._consumer.committed(tp)
         if position is None:
-            position = await self._consumer.committed(tp)
-            if position is None:
-                return int(begin)
+            position = int(begin) if committed is None else committed
         if not begin <= position <= end:
             raise PositionLostError(
                 f"{partition}: to go on from offset {position}, but the log holds {begin} to {end}: records were deleted before they were "
                 "read, or the topic was made anew; say where to go on"
             )
-        return position
+        return position, position > (begin if committed is None else committed)

@@ -169,10 +169,12 @@ class OffsetTracker:
         self.changed = asyncio.Event()
         self.draining = False  # what has begun may finish, nothing may begin
 
-    def begin(self, partition: Partition, position: int) -> None:
-        """Say from which offset the partition is fetched."""
+    def begin(self, partition: Partition, position: int, *, uncommitted: bool = False) -> None:
+        """Say from which offset the partition is fetched; `uncommitted`: whoever came up to there did not live to commit it."""
         assert partition not in self._position, f"{partition} is tracked already"
         self._position[partition] = position
+        if uncommitted:
+            self._committable[partition] = position
         self._in_flight[partition] = deque()
 
     def position(self, partition: Partition) -> int | None:

@@ -21,6 +21,7 @@ FOLD_ENTRIES = 2_000
 BATCH_CANDIDATE_BYTES = 512 * 1024
 POSITION_CANDIDATES = 10_000
 POSITION_S = 60.0
+TABLE_LOOK_S = 60.0
 
 
 class DecideOwner:
@@ -33,7 +34,7 @@ class DecideOwner:
         self._applied: Applied | None = None  # what the table holds, as we know it; None: nothing
         self._unwritten: set[int] = set()  # sources that have moved on since the last position in the ledger
         self._undecided = 0  # candidates looked at since then
-        self._position_s = shared.monotonic()
+        self._position_s = self._looked_s = shared.monotonic()
         self._told: Callable[[Sequence[Entry]], None] = lambda _: None
 
     def _new_journal(self) -> Journal:
@@ -266,9 +267,19 @@ class DecideOwner:
         if self.journal.needs_renewal:
             await self.journal.renew()
             self._shared.failpoints.reach("renew.claimed")
+        if self._shared.monotonic() - self._looked_s >= TABLE_LOOK_S:
+            await self._shared.patiently("the table", self._look_at_table)
         rested_s = self._shared.monotonic() - self._position_s
         if self._undecided >= POSITION_CANDIDATES or (rested_s >= POSITION_S and self._unwritten):
             await self.write_position()
+
+    async def _look_at_table(self) -> None:
+        """Bring up a table that has forgotten something, though nothing is to be decided: others read it too."""
+        found, _ = await self._table.progress(self.partition)
+        if found != self._applied:
+            self._regressed(found)
+            await self._refold()
+        self._looked_s = self._shared.monotonic()
 
     async def write_position(self) -> None:
         """Append the position alone, so that a new owner does not look at the same candidates again; also at a clean stop."""

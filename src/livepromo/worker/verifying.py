@@ -90,9 +90,7 @@ async def _verified(log: Log, topic: str, table: Table, partition: int, moved: C
         verified.grants, verified.rows = ledger.grants, len(ledger.rows)
         if applied is not None:
             verified.differs("applied", "offset", f"at most {verified.end}", applied.offset)
-        elif ledger.grants:
-            verified.differs("applied", "offset", f"{ledger.grants} grants", None)
-        return verified
+        return verified  # a table that holds nothing lags behind by everything
     await ledger.reach(applied.offset)
     names = sorted(ledger.rows)
     verified.grants, verified.rows = ledger.grants, len(names)

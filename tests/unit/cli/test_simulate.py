@@ -75,9 +75,7 @@ def test_a_dash_is_standard_input_and_standard_output(
     assert b"1 records: 1 taken" in said.err
 
 
-def test_the_summary_has_counts_amounts_budget_left_and_reasons(
-    documents: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_summary_has_counts_amounts_budget_left_and_reasons(documents: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = tmp_path / "a.jsonl"
     lines = [event("u1", n) for n in range(3)] + [event(user, 5) for user in ("u2", "u3", "u4")]
     lines += [event("u1", 1), "{", '{"type":"other"}', "", event("u9", 6, appended=T0 - 10_000_000)]
@@ -143,9 +141,7 @@ def test_until_is_an_instant_with_an_offset_or_in_the_accounts_zone(documents: s
     assert main(["simulate", "--documents", documents, "--events", str(tmp_path / "a.jsonl"), "--until", until]) == 0
 
 
-def test_a_file_that_cannot_be_read_ends_with_1_and_is_named(
-    documents: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_cannot_be_read_ends_with_1_and_is_named(documents: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--documents", documents, "--events", str(tmp_path / "gone.jsonl")]) == 1
     assert "gone.jsonl cannot be read: No such file" in capsys.readouterr().err
     for content in (b"no gzip", gzip.compress(b"{}\n" * 1000)[:-20], gzip.compress(b"{}")[:10] + b"\xff" * 40):

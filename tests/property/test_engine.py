@@ -1,0 +1,302 @@
+"""The whole engine over recorded records, against the rules restated: the same decisions, in the same order, to the last digit."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta, timezone
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from livepromo.documents.files import check_content
+from livepromo.documents.reading import documents_of
+from livepromo.documents.references import check_documents
+from livepromo.engine import partition
+from livepromo.engine.partition import Horizons
+from livepromo.simulation import run
+from livepromo.simulation.run import Simulation, decision_line, run_recorded
+from property.restated import DAY, Document, Recount, Sent, decimal_text, tree_of
+
+HOUR = 3_600_000
+ZONES = ("UTC", "Asia/Kolkata", "America/New_York", "Europe/Berlin", "Africa/Cairo", "Australia/Lord_Howe", "Asia/Kathmandu")
+BEGINNINGS = (
+    "2025-03-29T12:00:00+00:00",  # Berlin skips an hour
+    "2025-04-24T12:00:00+00:00",  # Cairo has no midnight
+    "2025-10-30T12:00:00+00:00",  # Cairo has its last hour of the day twice
+    "2025-11-01T12:00:00+00:00",  # a month begins, and New York has an hour twice
+    "2025-12-30T12:00:00+00:00",
+)
+EVENTS = ("Charged", "Viewed", "Nobody asks")
+USERS = ("u1", "u2", "ü/3")
+AMOUNTS = (
+    *(0, -5, 1, 9.99, 10, 10.5, 33, 99.999, 100, 250, 499.5, 0.004, 0.005, 0.015, 59.699999999999996, 1e-7, 1e-10, 4e-10, 5e-10, 6e-10),
+    *(123456.789, 10**14, 10**16, 1e20, 2**63 + 5, "500", "", True, False, None, [1], {"a": 1}),
+)
+USUAL = (33, 99.999, 100, 250, 499.5)
+TAGS = ("gold", "old", "", "1", 1, True, None, ["gold"], 0.1)
+WHOLE = (1, 2, 3, 5, 10, 50, 100, 250)
+HOSTILE: tuple[tuple[bytes, str], ...] = (
+    (b"", "ignored"),
+    (b'{"type":"strange"}', "ignored"),
+    (b"{", "not_json"),
+    (b'{"user":"u1","event":"Charged","ts":NaN}', "not_json"),
+    (b'{"user":"u1\xff"}', "not_unicode"),
+    (b'{"user":"u1","event":"Charged","ts":1764547200000,"properties":{"a":"\\ud800"}}', "not_unicode"),
+    (b'{"user":"u1","event":"Charged","ts":1764547200000,"properties":{"Amount":1e999}}', "out_of_range"),
+    (b'{"user":"","event":"Charged","ts":1764547200000}', "out_of_range"),
+    (b'{"event":"Charged","ts":1764547200000}', "missing_field"),
+    (b'{"user":"u1","event":["Charged"],"ts":1764547200000}', "wrong_type"),
+    (b"7", "wrong_type"),
+    (b'{"user":"u1","event":"Charged","ts":1764547200}', "bad_time"),
+    (b"[" * 5000, "too_deep"),
+)
+ROWS = (
+    {"key": " promo type ", "value": "festival"},
+    {"key": "ten", "value": 10.0},
+    {"key": "tiny", "value": 1e-7},
+    {"key": "yes", "value": True},
+    {"key": "order", "from": "event.Order ID"},
+    {"key": "amount", "from": "event.Amount"},
+    {"key": "plan", "from": "user.plan"},
+    {"key": "who", "from": "user.id"},
+    {"key": "c", "from": "campaign.id"},
+    {"key": "name", "from": "campaign.name"},
+    *({"system": key} for key in ("campaign_id", "campaign_name", "grant_id", "event_id", "event_name", "event_ts")),
+)
+
+
+class Author:
+    """Draws documents."""
+
+    def __init__(self, random: Random, begins: int) -> None:
+        self.random, self.begins = random, begins
+
+    def maybe(self, likely: float = 0.5) -> bool:
+        return self.random.random() < likely
+
+    def documents(self) -> list[Document]:
+        pick = self.random.choice
+        wallets = [{"kind": "wallet", "id": "grocery", "decimals": pick((0, 1, 2, 3)), "rounding": pick(("down", "up", "half_even"))}]
+        if self.maybe(0.3):
+            wallets.append({"kind": "wallet", "id": "other"})
+        ids = self.random.sample(["a", "a-b", "a.b", "a1", "b", "0"], self.random.randint(1, 4))
+        return [*wallets, *(self.campaign(name, pick(wallets)) for name in ids)]
+
+    def campaign(self, name: str, wallet: Document) -> Document:
+        pick = self.random.choice
+        live: Document = {"event": pick(EVENTS[:2])}
+        if self.maybe(0.4):
+            live["where"] = [self.condition() for _ in range(self.random.randint(0, 3))]
+        campaign: Document = {"kind": "campaign", "id": name, "qualify": {"live": live}, "reward": {"points": self.points(wallet)}}
+        if self.maybe():
+            campaign["timezone"] = pick(ZONES)
+        if self.maybe(0.3):
+            campaign["name"] = 'Cärt "rescue" '
+        if self.maybe(0.2):
+            campaign["who"] = {"sample": pick((100, 50, 33.333, 0.001))}
+        if self.maybe(0.4):
+            start, end = sorted(self.random.sample(range(-3, 12), 2))
+            campaign["when"] = {"start": self.instant(start), "end": pick((self.instant(end), "never"))}
+            if self.maybe(0.3):
+                campaign["when"]["start"] = "now"
+        return campaign
+
+    def instant(self, half_days: int) -> str:
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.begins + half_days * DAY // 2)
+        return at.astimezone(timezone(timedelta(minutes=self.random.choice((0, 330, -480))))).isoformat(timespec="milliseconds")
+
+    def condition(self) -> Document:
+        op = self.random.choice(
+            ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between", "contains", "starts_with", "exists", "not_exists")
+        )
+        scalars = ("gold", "old", "1", 1, 0, 10, 100.0, 0.1, True, False)
+        condition: Document = {"property": self.random.choice(("Amount", "tag", "Order ID")), "op": op}
+        match op:
+            case "eq" | "ne":
+                condition["value"] = self.random.choice(scalars)
+            case "in" | "not_in":
+                condition["value"] = self.random.sample(scalars, 3)
+            case "gt" | "gte" | "lt" | "lte":
+                condition["value"] = self.random.choice((0, 10, 10.5, 100, "gold"))
+            case "between":
+                condition["value"] = self.random.choice(([0, 10], [10.5, 250], ["a", "m"]))
+            case "contains" | "starts_with":
+                condition["value"] = self.random.choice(("old", "g"))
+        return condition
+
+    def amount(self, wallet: Document, *, among: tuple[int, ...] = WHOLE) -> float:
+        decimals = self.random.randint(0, wallet.get("decimals", 0))
+        whole = self.random.choice(among)
+        return whole if not decimals else round(whole + self.random.randint(1, 10**decimals - 1) / 10**decimals, decimals)
+
+    def points(self, wallet: Document) -> Document:
+        pick = self.random.choice
+        scheme = pick(("flat", "percent", "per", "random"))
+        points: Document = {"wallet": wallet["id"]}
+        match scheme:
+            case "flat":
+                points["earn"] = {"flat": self.amount(wallet)}
+            case "percent":
+                points["earn"] = {"percent": pick((10, 0.5, 33.333, 250, 1_000_000)), "of": "Amount"}
+            case "per":
+                points["earn"] = {"points": self.amount(wallet), "per": pick((1, 100, 0.005, 3.3)), "of": "Amount"}
+            case _:
+                low = self.amount(wallet, among=(1, 10))
+                points["earn"] = {"random": {"min": low, "max": round(low + pick((1, 90)), 3), "favor": pick(("min", "avg", "max"))}}
+        if scheme in {"percent", "per"} and self.maybe(0.4):
+            points["max_per_reward"] = self.amount(wallet)
+        if self.maybe(0.6):
+            kinds = self.random.sample(["total", "day", "week", "month"], self.random.randint(1, 3))
+            points["recurrence"] = {kind: self.random.randint(1, 3) for kind in kinds}
+        if self.maybe(0.6):
+            user, campaign = sorted((self.amount(wallet, among=(5, 100, 300)), self.amount(wallet, among=(7, 150, 1000))))
+            points["budget"] = pick(({"user": user}, {"campaign": campaign}, {"campaign": campaign, "user": user}))
+            if self.maybe():
+                points["on_insufficient"] = pick(("partial", "reject"))
+        if self.maybe(0.4):
+            points["validity"] = pick(
+                (
+                    {"activate_after": "7d"},
+                    {"expire_after": "36h"},
+                    {"activate_after": "1s", "expire_after": "1w"},
+                    {"expire_on": self.instant(self.random.randint(-2, 9))},
+                    {"expire_on": self.instant(self.random.randint(-2, 9)), "activate_after": "90m"},
+                )
+            )
+        if self.maybe():
+            points["metadata"] = self.random.sample(ROWS, self.random.randint(1, 5))
+        return points
+
+
+class World:
+    """Draws lines: disorder, lateness, repeats in other spellings, profiles, and what no one can read."""
+
+    def __init__(self, random: Random, begins: int) -> None:
+        self.random, self.clock = random, begins
+        self.sent: list[Sent] = []
+
+    def line(self) -> Sent:
+        pick, roll = self.random.choice, self.random.random()
+        self.clock += pick((0, 1, 1000, HOUR, 5 * HOUR)) if self.random.random() < 0.8 else pick((23 * HOUR, DAY, DAY + 1, 7 * DAY))
+        if self.random.random() < 0.15:
+            self.clock -= self.clock % -(DAY // 2)  # where campaigns begin and end, and some days
+        if roll < 0.12:
+            line, kind = pick(HOSTILE)
+            sent = Sent(line, kind)
+        elif roll < 0.3 and self.sent:
+            again = pick(self.sent)
+            sent = again if again.kind not in {"event", "profile", "segment"} else self.spelled(self.changed(again))
+        else:
+            sent = self.spelled(self.fresh())
+        self.sent.append(sent)
+        return sent
+
+    def fresh(self) -> Sent:
+        pick = self.random.choice
+        kind = pick(("event",) * 8 + ("profile", "segment"))
+        ts = self.clock - pick((*(0,) * 8, 1, 5000, HOUR, DAY - 1, DAY, DAY + 1, 30 * HOUR))
+        received = None if self.random.random() < 0.5 else ts + pick((0, 1000, HOUR, HOUR, -1, -200_000, -300_000, -300_001))
+        if kind == "profile":
+            plan = pick(("gold", "silver", 10.0, 1e-7, 2**70, {"level": [1.0, None]}, None))
+            return Sent(b"", kind, pick(USERS), ts, received, properties=pick(({"plan": plan}, {}, {"age": 40, "plan": plan})))
+        if kind == "segment":
+            return Sent(b"", kind, pick(USERS), ts, received, name="loyal")
+        amount = pick(USUAL) if self.random.random() < 0.7 else pick(AMOUNTS)
+        properties = {name: value for name, value in (("Amount", amount), ("tag", pick(TAGS))) if self.random.random() < 0.9}
+        if self.random.random() < 0.3:
+            properties["Order ID"] = pick(("o-1", 2**64, 12.0, {"z": [1.50, None], "a": "é\n"}, None))
+        return Sent(
+            b"", kind, pick(USERS), ts, received, pick((*EVENTS, "Charged")), pick((None, None, "e1", "e2", "e3", "h-1")), properties
+        )
+
+    def changed(self, again: Sent) -> Sent:
+        """Return the same record, read again; one with an id may say anything."""
+        if again.id is None or self.random.random() < 0.5:
+            return again
+        return self.fresh()._replace(kind="event", user=again.user, id=again.id, name=again.name)
+
+    def spelled(self, sent: Sent) -> Sent:
+        """Return the record with its line, in one of many spellings."""
+        other = self.random.random() < 0.3
+        fields: dict[str, str] = {"user": json.dumps(sent.user, ensure_ascii=other), "ts": str(sent.ts)}
+        if other:
+            at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=sent.ts)).astimezone(timezone(timedelta(hours=5, minutes=30)))
+            fields["ts"] = json.dumps(at.isoformat(timespec="milliseconds"))
+        if sent.kind != "event" or other:
+            fields["type"] = f'"{sent.kind}"'
+        if sent.kind == "event":
+            fields["event"] = json.dumps(sent.name)
+            if sent.id is not None or other:
+                fields["id"] = json.dumps(sent.id)
+        elif sent.kind == "segment":
+            fields |= {"segment": json.dumps(sent.name), "member": self.random.choice(("true", "false"))}
+        if sent.properties or other:
+            sent = sent._replace(properties=turned(sent.properties) if other else sent.properties)
+            fields["properties"] = spelled(sent.properties, other=other)
+        if sent.received is not None:
+            fields["appended"] = str(sent.received)
+        pairs = [f'"{name}":{text}' for name, text in fields.items()]
+        return sent._replace(line=("{" + ",".join(reversed(pairs) if other else pairs) + "}").encode())
+
+
+def turned(value: Any) -> Any:
+    """Return a value with its keys the other way round."""
+    return {key: turned(item) for key, item in reversed(value.items())} if isinstance(value, dict) else value
+
+
+def spelled(value: Any, *, other: bool) -> str:
+    """Return a value as JSON; the other spelling has numbers with fractions or exponents."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)}: {spelled(item, other=other)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(spelled(item, other=other) for item in value) + "]"
+    if other and isinstance(value, int | float) and not isinstance(value, bool):
+        return decimal_text(value)
+    return json.dumps(value)
+
+
+def check(random: Random, slice_records: int, batch_bytes: int) -> None:
+    """Object unless the engine decides one drawn history of documents and records as the rules say, whatever the sizes of its slices."""
+    begins = round(datetime.fromisoformat(random.choice(BEGINNINGS)).timestamp() * 1000)
+    documents = Author(random, begins).documents()
+    world = World(random, begins)
+    lines = [world.line() for _ in range(random.randint(1, 60))]
+
+    read, problems = check_content(json.dumps(documents).encode(), "drawn.json", "UTC")
+    problems += check_documents(read, None, now_ms=None, strict=False)
+    assert not [problem.text for problem in problems if problem.severity == "error"]
+    recount = Recount(documents)
+    for sent in lines:
+        recount.take(sent)
+
+    simulation = Simulation(Horizons())
+    with patch.object(run, "SLICE_RECORDS", slice_records), patch.object(partition, "BATCH_BYTES", batch_bytes):
+        decisions = list(run_recorded(simulation, documents_of(read), (sent.line for sent in lines)))
+    found = [(kind, body) for _, [(kind, body)] in map(tree_of, map(decision_line, decisions))]
+    for number, (ours, rules) in enumerate(zip(found, recount.decisions, strict=False)):
+        assert ours == rules, number
+    assert len(found) == len(recount.decisions)
+    summary = simulation.summary
+    counts = Counter(summary.dead) + Counter(taken=summary.taken, repeat=summary.repeats, ignored=summary.ignored)
+    assert counts == recount.counts
+
+
+drawn = given(st.randoms(use_true_random=False), st.sampled_from((1, 3, 2000)), st.sampled_from((1, 700, 512 * 1024)))
+
+
+@settings(max_examples=300, deadline=None)
+@drawn
+def test_every_decision_is_what_the_rules_say(random: Random, slice_records: int, batch_bytes: int) -> None:
+    check(random, slice_records, batch_bytes)
+
+
+@pytest.mark.nightly
+@settings(max_examples=10_000, deadline=None)
+@drawn
+def test_every_decision_is_what_the_rules_say_of_ten_thousand_histories(random: Random, slice_records: int, batch_bytes: int) -> None:
+    check(random, slice_records, batch_bytes)
