@@ -20,6 +20,7 @@ from simulation.scheduler import Call, KilledError, Process, Scheduler, Sleep, T
 from livepromo.documents.catalogue import Intervention, Publication, encode
 from livepromo.engine import journalling, partition
 from livepromo.engine.partition import Horizons
+from livepromo.ledger.shelf import MemoryShelf
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
 from livepromo.telemetry.metrics import Metrics
 from livepromo.worker import decide, match
@@ -355,7 +356,7 @@ class World:
         if match_stage:
             owner = MatchOwner(number, shared, process.publications, TZDATA)
         elif decide_stage:
-            owner = DecideOwner(number, shared, process.table)
+            owner = DecideOwner(number, shared, process.table, MemoryShelf({}))
         else:
             owner = DeliverOwner(number, shared)
         driver = process.drivers[stage, number] = Driver(stage, number, owner)

@@ -10,7 +10,7 @@ import msgspec
 
 from livepromo.engine.partition import Horizons
 from livepromo.model.decisions import Grant, Reason
-from livepromo.model.documents import Campaign, Document, OnInsufficient
+from livepromo.model.documents import Campaign, Document, OnInsufficient, Points
 from livepromo.sandbox.tally import DenialSaid, GrantSaid, amount_text, read_denial, read_grant
 from livepromo.settings import Settings
 from livepromo.simulation.files import read_lines
@@ -96,7 +96,9 @@ def differences(ours: Decisions, theirs: Decisions, documents: Iterable[Document
 
 
 def _differences(mine: Decided, expected: Decided, campaign: Campaign) -> list[str]:
-    milli = campaign.reward.budget.campaign_milli
+    reward = campaign.reward
+    assert isinstance(reward, Points), campaign.id
+    milli = reward.budget.campaign_milli
     cap = None if milli is None else Decimal(milli) / 1000
     if cap is None or not (mine.binds(cap) or expected.binds(cap)):
         return [
@@ -109,7 +111,7 @@ def _differences(mine: Decided, expected: Decided, campaign: Campaign) -> list[s
     if mine.given > cap:
         found.append(f"{amount_text(mine.given)} were granted of a budget of {amount_text(cap)}")
     asked = mine.asked() | expected.asked()
-    if campaign.reward.on_insufficient is OnInsufficient.PARTIAL or len(asked) == 1:
+    if reward.on_insufficient is OnInsufficient.PARTIAL or len(asked) == 1:
         if mine.given != expected.given:
             found.append(f"{amount_text(mine.given)} were granted, simulated are {amount_text(expected.given)}")
     else:

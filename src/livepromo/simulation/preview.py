@@ -12,13 +12,14 @@ from livepromo.behaviour.decoding import decode
 from livepromo.documents import catalogue
 from livepromo.engine.partition import Batch, Horizons, State, advance
 from livepromo.engine.plan import compile_plan
-from livepromo.ledger.deciding import decide
+from livepromo.ledger.deciding import within_limits
 from livepromo.model.decisions import Candidate, Denial
-from livepromo.model.documents import Campaign, Document, Live, Per, Percent, Points, Sample, key_of
+from livepromo.model.documents import Campaign, Credits, Custom, Document, Earn, Live, Per, Percent, Points, Sample, key_of
 from livepromo.model.ids import sampled
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import Event, Malformed, Profile
 from livepromo.model.time import from_ms
+from livepromo.rewards import payloads
 from livepromo.simulation.files import InputError
 
 USER = "preview-user"
@@ -27,6 +28,26 @@ _BEFORE_EVERYTHING_MS = -(1 << 61)  # `start: now` is before every event, as in 
 
 class _Granted(msgspec.Struct):
     reward: msgspec.Raw
+
+
+class _Sent(msgspec.Struct):
+    metadata: msgspec.Raw
+
+
+class _Payload(msgspec.Struct):
+    reward: _Sent
+
+
+class _CustomReward(msgspec.Struct):
+    value: msgspec.Raw
+    payload: _Payload
+
+
+class Previewed(msgspec.Struct, frozen=True):
+    """A reward as it is published, and for a custom one what its endpoint is sent; JSON."""
+
+    reward: bytes
+    payload: bytes = b"null"
 
 
 def event_of(text: str, campaign: Campaign, now_ms: int) -> Event:
@@ -78,8 +99,8 @@ def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogateescape")  # bytes of the command line that are no UTF-8 are judged as those of a record
 
 
-def reward_json(documents: Sequence[Document], campaign: Campaign, event: Event, profile: Profile) -> str:
-    """Return the JSON of the reward that the event makes for a user with this profile: the first of the first revision.
+def previewed(documents: Sequence[Document], campaign: Campaign, event: Event, profile: Profile) -> Previewed:
+    """Return the reward that the event makes for a user with this profile: the first of the first revision. No code is taken.
 
     Raises InputError where there is none, and says why.
     """
@@ -90,10 +111,15 @@ def reward_json(documents: Sequence[Document], campaign: Campaign, event: Event,
     outcome = next((one for one in changes.outcomes if one.campaign == campaign.id), None)
     if outcome is None:
         raise InputError(f"no reward: {_why_not(campaign, event)}")
-    decision = decide({}, outcome) if isinstance(outcome, Candidate) else outcome
+    decision = within_limits({}, outcome) if isinstance(outcome, Candidate) else outcome
     if isinstance(decision, Denial):
         raise InputError(f"no reward: it would be denied, {decision.reason.value}{_property(campaign, decision)}")
-    return bytes(msgspec.json.decode(decision.as_json(), type=_Granted).reward).decode()
+    reward = bytes(msgspec.json.decode(decision.as_json(), type=_Granted).reward)
+    if not isinstance(campaign.reward, Custom):
+        return Previewed(reward)
+    said = msgspec.json.decode(reward, type=_CustomReward)
+    value, metadata = bytes(said.value), bytes(said.payload.reward.metadata)
+    return Previewed(reward, payloads.body(campaign.reward.identifiers, event.user, profile.properties, value, metadata))
 
 
 def _published(documents: Sequence[Document]) -> catalogue.Catalogue:
@@ -105,10 +131,17 @@ def _published(documents: Sequence[Document]) -> catalogue.Catalogue:
 
 def _property(campaign: Campaign, denial: Denial) -> str:
     """Return which property a denial is about, if any."""
-    assert isinstance(campaign.reward, Points), campaign.id
-    earn = campaign.reward.earn
+    earn = _earn(campaign)
     about = denial.reason.value.startswith(("property_", "amount_"))
     return f": the event's {earn.of}" if about and isinstance(earn, Percent | Per) else ""
+
+
+def _earn(campaign: Campaign) -> Earn | None:
+    match campaign.reward:
+        case Points(earn=earn) | Custom(gift=Credits(earn=earn)):
+            return earn
+        case _:
+            return None
 
 
 def _why_not(campaign: Campaign, event: Event) -> str:

@@ -15,6 +15,7 @@ import faust
 from livepromo.engine.partition import Horizons
 from livepromo.ledger import table
 from livepromo.ledger.redis_table import EvictingError, RedisTable
+from livepromo.ledger.shelf import MemoryShelf, Shelf
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
 from livepromo.settings import Stage as StageName
 from livepromo.streaming.errors import DoesNotFitError, UnavailableError
@@ -63,6 +64,7 @@ class Worker:
         self.shared: Shared | None = None
         self.publications: Publications | None = None
         self.table: RedisTable | None = None
+        self.shelf: Shelf = MemoryShelf({})
         self.app = faust.App(
             f"{settings.namespace}-worker",
             broker=f"kafka://{settings.kafka.split(',')[0]}",  # never used: the feeds have consumers of their own
@@ -173,7 +175,7 @@ class Worker:
 
     def _decide_owner(self, partition: int) -> DecideOwner:
         shared, _, table = self._made()
-        return DecideOwner(partition, shared, table)
+        return DecideOwner(partition, shared, table, self.shelf)
 
     def _deliver_owner(self, partition: int) -> DeliverOwner:
         return DeliverOwner(partition, self._made()[0])
@@ -199,7 +201,7 @@ class Worker:
             for stage in self.stages:
                 stage.report_lag()
             decided = next((stage.owners for stage in self.stages if stage.name == "decide"), {})
-            await report_campaigns(self.publications.newest, self.table, decided, self.shared, clock.wall_ms())
+            await report_campaigns(self.publications.newest, self.table, self.shelf, decided, self.shared, clock.wall_ms())
 
         self.app.timer(LOOK_S)(look)
         self.app.timer(REPORT_S)(report)
