@@ -114,8 +114,8 @@ async def test_an_append_between_a_claim_and_its_marker_counts(journals: _Journa
     old, new = await journals.owner(), journals.new()
     claim = journals.log.claim
 
-    async def claim_late(topic: str, partition: int) -> KafkaWriter:
-        writer = await claim(topic, partition)
+    async def claim_late(topic: str, partition: int, name: str | None = None) -> KafkaWriter:
+        writer = await claim(topic, partition, name)
         await old.append([(b"u1", b"between")])
         assert isinstance(writer, KafkaWriter)
         return writer
