@@ -27,6 +27,7 @@ from livepromo.model.documents import (
     VoucherList,
     VoucherReward,
     Wallet,
+    key_of,
 )
 from livepromo.model.ids import GrantId
 from livepromo.model.json_text import json_bytes
@@ -83,6 +84,12 @@ def pool_of(reward: Reward) -> str | None:
             return f"voucher_list/{reward.voucher_list}"
         case _:
             return None
+
+
+def own_pool(document: Document) -> str | None:
+    """Return the pool that a document is, if it is one: a bulk coupon, a voucher list."""
+    is_pool = isinstance(document, VoucherList) or (isinstance(document, Coupon) and document.coupon_type is CouponType.BULK)
+    return key_of(document) if is_pool else None
 
 
 def home_of(campaign: Campaign) -> str:

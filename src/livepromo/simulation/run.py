@@ -35,6 +35,11 @@ class Simulation:
         self.horizons, self.summary = horizons, Summary({pool: stock.size for pool, stock in self._stocks.items()})
         self.rows: dict[str, Row] = {}
 
+    @property
+    def pools(self) -> list[str]:
+        """The pools that have codes."""
+        return list(self._stocks)
+
     def take(self, state: State, plan: Plan, batch: Batch) -> Iterator[Decision]:
         """Take records into a partition's state and yield the decisions that they make, in order."""
         start = 0

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from livepromo.documents.catalogue import Catalogue, campaign_state
 from livepromo.engine.limits import most_of
-from livepromo.engine.owing import home_of, pool_of
+from livepromo.engine.owing import home_of, own_pool, pool_of
 from livepromo.ledger.deciding import pool_row, taken_of
 from livepromo.ledger.shelf import Shelf
 from livepromo.ledger.table import Table, UnavailableError
-from livepromo.model.documents import Campaign, Coupon, CouponType, Document, VoucherList, key_of
+from livepromo.model.documents import Campaign
 from livepromo.model.ids import partition_of
 from livepromo.streaming import errors
 from livepromo.worker.shared import Shared
@@ -40,12 +40,6 @@ async def codes_of(table: Table, shelf: Shelf, partition: int, pool: str) -> Cod
     rows = {} if applied is None else (await table.read(partition, applied.generation, [pool_row(pool)]))[1]
     size = (await shelf.stock(pool, 0, 0)).size  # asked for after the cursor, so that it is not behind it
     return Codes(size, max(0, size - taken_of(rows, pool)))
-
-
-def own_pool(document: Document) -> str | None:
-    """Return the pool that a document is, if it is one: a bulk coupon, a voucher list."""
-    is_pool = isinstance(document, VoucherList) or (isinstance(document, Coupon) and document.coupon_type is CouponType.BULK)
-    return key_of(document) if is_pool else None
 
 
 def shown_state(state: str, limit: int | None, spent: int, codes_left: int | None = None) -> str:
