@@ -68,18 +68,21 @@ async def report_campaigns(  # noqa: PLR0913, PLR0917 - all that the gauges are 
 
 async def _report_codes(catalogue: Catalogue, table: Table, shelf: Shelf, decided: Container[int], shared: Shared) -> dict[str, int]:
     """Set the gauges of the pools that this process decides; return the codes left of each."""
-    left: dict[str, int] = {}
+    found: dict[str, Codes] = {}
     for entry in catalogue.entries.values():
         pool = own_pool(entry.document)
         if pool is None:
             continue
         partition = partition_of(pool, shared.topics.candidate_partitions)
         if partition in decided:
-            codes = await codes_of(table, shelf, partition, pool)
-            shared.metrics.codes_size.labels(pool=pool).set(codes.size)
-            shared.metrics.codes_left.labels(pool=pool).set(codes.left)
-            left[pool] = codes.left
-    return left
+            found[pool] = await codes_of(table, shelf, partition, pool)
+    metrics = shared.metrics
+    metrics.codes_size.clear()  # of pools that somebody else decides now
+    metrics.codes_left.clear()
+    for pool, codes in found.items():
+        metrics.codes_size.labels(pool=pool).set(codes.size)
+        metrics.codes_left.labels(pool=pool).set(codes.left)
+    return {pool: codes.left for pool, codes in found.items()}
 
 
 async def _report_budgets(  # noqa: PLR0913, PLR0917 - all that the gauges are about
