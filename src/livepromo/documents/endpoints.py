@@ -41,12 +41,12 @@ def endpoint(outer: Part, name: str | None, title: str | None, description: str 
 
 
 def _url(outer: Part) -> str | None:
-    url = text(outer, "url", "R46", wanted='where calls go, such as "https://example.org/rewards"', longest=LONGEST_URL)
+    url = text(outer, "url", "R46", wanted='where calls go, such as "https://example.org/rewards"', longest=LONGEST_URL, hidden=True)
     if url is None:
         return None
     wrong = _wrong_with(url)
     if wrong is not None:
-        outer.error("url", f"{wrong}", "R46")
+        outer.error("url", wrong, "R46")
     return url
 
 
