@@ -103,7 +103,7 @@ class Author:
 
     def codes(self) -> dict[str, list[str]]:
         pools = ("coupon/spring", "voucher_list/shop/A.b-1")
-        return {pool: [f'{pool[0]}-"{n}"' for n in range(self.random.choice((1, 3, 100)))] for pool in pools if self.maybe(0.9)}
+        return {pool: [f'{pool[0]}-"{n}"' for n in range(self.random.choice((3, 100, 100)))] for pool in pools if self.maybe(0.9)}
 
     def terms(self) -> Document:
         terms: Document = {"user_redemption_limit": 3} if self.maybe() else {}
@@ -351,7 +351,8 @@ def check(random: Random, slice_records: int, batch_bytes: int) -> None:
     assert counts == recount.counts
 
 
-drawn = given(st.randoms(use_true_random=False), st.sampled_from((1, 3, 2000)), st.sampled_from((1, 700, 512 * 1024)))
+# Seeds, though they do not shrink: histories drawn choice by choice by Hypothesis are short and mostly of the simplest choices.
+drawn = given(st.integers(0, 2**64 - 1).map(Random), st.sampled_from((1, 3, 2000)), st.sampled_from((1, 700, 512 * 1024)))
 
 
 @settings(max_examples=300, deadline=None)
