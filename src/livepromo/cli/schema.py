@@ -14,10 +14,9 @@ def schema(kind: str = ANY_KIND, /) -> None:
     """Write the JSON Schema of a kind, by which editors complete and check documents while they are written.
 
     It knows the fields and what their values look like. What may be combined, and whether what is referred to exists, is said by
-    `livepromo check`.
+    `livepromo check`. An editor finds the schema by a comment in the first line: `# yaml-language-server: $schema=campaign.json`.
 
-    Example: `livepromo schema campaign > campaign.json`, and as the first line of a document:
-    `# yaml-language-server: $schema=campaign.json`
+    Example: `livepromo schema campaign > campaign.json`
 
     Args:
         kind: campaign, wallet, coupon, partner, voucher_list, item, endpoint, segment or list; or document, for files of several kinds.
