@@ -22,6 +22,7 @@ def a_candidate(
     step: int = 0,
     decimals: int = 0,
     campaign: str = "camp",
+    pool: str | None = None,
 ) -> Candidate:
     """Return a candidate; `number` names its cause, `at` (else the number) is the offset of its event."""
     return Candidate(
@@ -39,6 +40,7 @@ def a_candidate(
         limits=limits,
         received_ms=1_764_549_000_123,
         position=Position(number if at is None else at, step),
+        pool=pool,
     )
 
 
