@@ -367,7 +367,7 @@ class Recount:
 
     def _within_limits(self, campaign: Document, reward: Document, user: str, time: int, wanted: Fraction) -> Fraction:
         zone, budget = campaign.get("timezone", "UTC"), reward.get("budget", {})
-        counts = "item" in reward or "credits" not in reward and "earn" not in reward
+        counts = "item" in reward or ("credits" not in reward and "earn" not in reward)
         all_of_it = [grant for grant in self.grants if grant.campaign == campaign["id"]]
         own = [grant for grant in all_of_it if grant.user == user]
         recurrence = {"total": reward["max_per_user"]} if "max_per_user" in reward else reward.get("recurrence", {})

@@ -242,7 +242,7 @@ def test_an_expiry_is_exclusive_and_judged_by_the_decisions_own_time(reward: dic
     changed = next(one for one in supplies(**{kind: fields}) if one["kind"] == kind and one["id"] != "ten")
     partition = Partition(compile_plan(publish(catalogue, changed)), **CODES)
     found = partition.decide(charged(T0 + 1, "a"), charged(T0, "b"))
-    assert [said([one])[0] for one in found][0] == reason
+    assert said(found[:1]) == [reason]
     assert isinstance(found[1], Grant)
 
 
@@ -280,7 +280,7 @@ class Case:
         event: dict[str, Any] = {}
         for reason in reasons:
             event = event or self.events.get(reason, {})
-        [second] = partition.decide(charged(T0 + 1, **(event and event["properties"] or good)))
+        [second] = partition.decide(charged(T0 + 1, **((event and event["properties"]) or good)))
         return said([second])[0]
 
 

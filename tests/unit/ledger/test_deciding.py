@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from livepromo.ledger.deciding import Row, Stock, add, decide, decide_all, keeps_all, pool_row, rows_of, taken_of, within_limits
-from livepromo.ledger.entries import encode, decode, grant_entry
+from livepromo.ledger.entries import decode, encode, grant_entry
 from livepromo.ledger.folding import fold_all
 from livepromo.model.decisions import Denial, Grant, Limit, Reason
 from unit.ledger.builders import a_candidate, campaign_budget, user_budget, user_day, user_total
