@@ -57,8 +57,8 @@ class Sent(NamedTuple):
     cause: Cause | None
 
 
-def events(count: int, seed: int = 1) -> Iterator[Sent]:
-    """Yield the events, in the order in which they are sent: about 195 bytes each, 5 % of them decided; every value is a value of its own."""
+def events(count: int, seed: int = 1, *, all_decided: bool = False) -> Iterator[Sent]:
+    """Yield the events, in the order in which they are sent: about 195 bytes each, 5 % or all of them decided; no two are the same."""
     draw = random.Random(seed)
     weights = list(accumulate(1 / (rank + 1) for rank in range(USERS)))
     ranks = list(range(USERS))
@@ -67,8 +67,8 @@ def events(count: int, seed: int = 1) -> Iterator[Sent]:
     at = 0
     while at < count:
         users = draw.choices(ranks, cum_weights=weights, k=_AT_ONCE)  # also where fewer are left: the first events are always the same
-        names = draw.choices(NAMES, weights=SHARES, k=_AT_ONCE)
-        categories = draw.choices(CATEGORIES, k=_AT_ONCE)
+        names = ["Charged"] * _AT_ONCE if all_decided else draw.choices(NAMES, weights=SHARES, k=_AT_ONCE)
+        categories = draw.choices(CATEGORIES[:8] if all_decided else CATEGORIES, k=_AT_ONCE)
         for user_rank, name, category in islice(zip(users, names, categories, strict=True), count - at):
             tens = 100 + int(draw.random() * 9_900)  # the amount in tenths: a tenth of it is a whole number of hundredths
             user, event_id, ts_ms = f"u{user_rank:07d}", f"e{at:012d}", FIRST_MS + at * STEP_MS
@@ -96,7 +96,7 @@ def rules_for(causes: Iterable[Cause]) -> Rules:
     return Rules({CAMPAIGNS[at].id: int(asked[CAMPAIGNS[at].id] * BUDGET_SHARE) // 100 for at in WITH_BUDGET})
 
 
-def documents(rules: Rules, more: int = 0) -> str:
+def documents(rules: Rules, more: int = 0, *, a_day: int = PER_DAY) -> str:
     """Return the documents; with `more` campaigns beside them that ask for categories that do not come."""
     parts = ["kind: wallet\nid: bench\ndecimals: 2\n"]
     unheard = [Watched(f"more-{number}", "Charged", (f"x{number}",)) for number in range(more)]
@@ -109,7 +109,7 @@ def documents(rules: Rules, more: int = 0) -> str:
         budget = f"    budget: {{campaign: {rules.budgets[one.id]}}}\n" if one.id in rules.budgets else ""
         parts.append(
             f"kind: campaign\nid: {one.id}\nqualify: {{live: {{event: {one.event}, where: [{where}]}}}}\nreward:\n  points:\n"
-            f"    wallet: bench\n    earn: {{percent: {POINTS_PERCENT}, of: Amount}}\n    recurrence: {{day: {PER_DAY}}}\n{budget}"
+            f"    wallet: bench\n    earn: {{percent: {POINTS_PERCENT}, of: Amount}}\n    recurrence: {{day: {a_day}}}\n{budget}"
             "    metadata: [{key: product, from: event.product}]\n"
             'when: {start: "2026-01-01T00:00:00Z"}\n'
         )

@@ -93,8 +93,8 @@ class Kafka:
                 failed.append(str(error))
 
         producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "linger.ms": 20, "enable.idempotence": True}
-            | {"queue.buffering.max.messages": 1_000_000, "log_level": 0}
+            {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "linger.ms": 20, "compression.type": "lz4"}
+            | {"enable.idempotence": True, "queue.buffering.max.messages": 1_000_000, "log_level": 0}
         )
         for at, record in enumerate(records):
             while True:
@@ -340,8 +340,8 @@ def machine(both: Servers) -> dict[str, Any]:
         "kernel": platform.release(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "python": platform.python_version(),
-        "redis": both.redis_info()["redis_version"],
-        "kafka": "Apache Kafka, one broker, " + " ".join(PRODUCTION_JVM),
+        "redis_server": both.redis_info()["redis_version"],
+        "kafka_server": "Apache Kafka, one broker, " + " ".join(PRODUCTION_JVM),
         **{package: version(package) for package in ("livepromo", "faust-streaming", "aiokafka", "redis", "hiredis", "msgspec")},
     }
 

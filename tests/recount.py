@@ -193,8 +193,9 @@ def check_same(grants: Sequence[Grant], simulated: Simulated, published: Publish
             assert not fewer, f"{campaign}: {len(fewer)} missing: {sorted(fewer)[:2]}"
             assert len(mine) == len(expected), campaign
         else:
-            assert found[1] == sum(grant.points for grant in expected), campaign
-            assert campaign in partial or found[0] == len(expected), campaign
+            wanted = len(expected), sum(grant.points for grant in expected)
+            assert found[1] == wanted[1], f"{campaign}: {found} instead of {wanted}"
+            assert campaign in partial or found[0] == wanted[0], f"{campaign}: {found} instead of {wanted}"
         result[campaign] = found
     return result
 

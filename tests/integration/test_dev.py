@@ -193,7 +193,7 @@ def test_on_a_real_broker_two_workers_show_the_grants_that_simulate_makes(starte
 def test_on_a_real_broker_a_killed_worker_costs_nothing_while_another_is_left(started: list[Dev], tmp_path: Path) -> None:
     dev = Dev(tmp_path, ["--broker", "kafka", "--workers", "2", "--rate", "50", "--verify"], {})
     started.append(dev)
-    dev.until_grants(20)
+    dev.until_grants(100)
     first, _ = dev.workers()
     first.kill()
     until(lambda: "the others take its partitions over" in dev.said, 20, dev.said)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,8 +59,20 @@ def test_a_year_of_a_grocer_is_granted_as_simulated_while_campaigns_change(insta
     assert len(result) == 12
     assert_they_bind(simulated)
     assert {grant.said["revision"] for grant in grants if grant.campaign == "lucky-much"} == {1, 2}
+    assert result["coupon-thanks"][0] < 1000, "it was not paused"
+    assert all(worker.said().count(" takes ") >= 3 for worker in workers), "one did not work"
+    # No limit of this one binds, and nobody changes it: so what it owes can be said without any engine.
+    owed = {(event["user"], event["ts"], points) for event in recorded() if (points := half_the_coupon(event["properties"]))}
+    assert {(g.said["user"], g.said["cause"]["ts"], g.points) for g in grants if g.campaign == "half-the-coupon"} == owed
     shown = ", ".join(f"{name} {count}: {points}" for name, (count, points) in result.items())
     print(f"{len(records)} records, {len(grants)} grants, as simulated: {shown}")
+
+
+def half_the_coupon(properties: dict[str, Any]) -> Decimal:
+    """Return what the campaign of that name gives for an event with these properties: half of it in whole cents, rounded down."""
+    if properties.get("lines", 0) < 3:
+        return Decimal(0)
+    return (Decimal(str(properties["coupon"])) / 2).quantize(Decimal("0.01"), ROUND_DOWN)
 
 
 def assert_they_bind(simulated: Simulated) -> None:

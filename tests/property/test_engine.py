@@ -38,7 +38,7 @@ EVENTS = ("Charged", "Viewed", "Nobody asks")
 USERS = ("u1", "u2", "ü/3")
 AMOUNTS = (
     *(0, -5, 1, 9.99, 10, 10.5, 33, 99.999, 100, 250, 499.5, 0.004, 0.005, 0.015, 59.699999999999996, 1e-7, 1e-10, 4e-10, 5e-10, 6e-10),
-    *(123456.789, 10**14, 10**16, 1e20, 2**63 + 5, "500", "", True, False, None, [1], {"a": 1}),
+    *(123456.789, 10**14, 10**16, 1e20, 1e23, 2**63 + 5, "500", "", True, False, None, [1], {"a": 1}),
 )
 USUAL = (33, 99.999, 100, 250, 499.5)
 TAGS = ("gold", "old", "", "1", 1, True, None, ["gold"], 0.1)
@@ -179,7 +179,7 @@ class Author:
         op = self.random.choice(
             ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between", "contains", "starts_with", "exists", "not_exists")
         )
-        scalars = ("gold", "old", "1", 1, 0, 10, 100.0, 0.1, True, False)
+        scalars = ("gold", "old", "1", 1, 0, 10, 100.0, 0.1, 1e23, True, False)
         condition: Document = {"property": self.random.choice(("Amount", "tag", "Order ID")), "op": op}
         match op:
             case "eq" | "ne":

@@ -55,7 +55,7 @@ class Author:
         self._wallets = [
             Wallet(f"w{number}", rnd.choice((0, 0, 2)), rnd.choice(tuple(Rounding)), name="wallet") for number in range(rnd.randint(1, 2))
         ]
-        self._campaigns = rnd.randint(2, 5)
+        self._campaigns = rnd.choice((1, 1, 2, 3, 4, 5))
 
     def first(self) -> Publication:
         """Return what is published at the beginning."""
@@ -68,8 +68,8 @@ class Author:
         self._now_ms = now_ms
         names = sorted(key for key in self._documents if key.startswith("campaign/") and key != "campaign/c-last")
         name = rnd.choice(names).removeprefix("campaign/")
-        roll = rnd.random()
-        if roll < 0.15:
+        roll = rnd.random() * (0.5 if self._campaigns == 1 else 1.0)
+        if roll < 0.15 + 0.1 * (self._campaigns == 1):
             return Intervention("cli", Verb.PAUSE, CampaignId(name))
         if roll < 0.5:
             return Intervention("cli", Verb.RESUME, CampaignId(name))
@@ -110,7 +110,7 @@ class Author:
         wallet = next(w for w in self._wallets if w.id == before.reward.wallet) if before else rnd.choice(self._wallets)
         event = before.qualify.event if before else rnd.choice(EVENTS[: rnd.choice((1, 3))])
         zone = before.timezone if before else rnd.choice(("UTC", "Asia/Kolkata", "America/New_York"))
-        grain = 10 ** (3 - wallet.decimals)
+        grain = int(10 ** (3 - wallet.decimals))
         binding = rnd.random() < 0.6
 
         def cap(few: int) -> int | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
-
-from simulation.faults import Faults
-from simulation.scheduler import Call, Fate, Process, Scheduler, Sleep, Together
 
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
 from livepromo.streaming.log import Appended, LogRecord
 from livepromo.streaming.offsets import Partition, Slice
 from livepromo.worker.ports import OutRecord
+from simulation.faults import Faults
+from simulation.scheduler import Call, Fate, Process, Scheduler, Sleep, Together
 
 NAME_FORGOTTEN_MS = 7 * 24 * 3_600_000
 
@@ -190,8 +190,7 @@ class ModelLog:
         try:
             while True:
                 most = self.rnd.choice((1, 3, 20, 500))
-                at = start
-                records = await Call(lambda at=at, most=most: held.read(at, end, most), self._fate(), lambda: UnavailableError("no answer"))
+                records = await Call(partial(held.read, start, end, most), self._fate(), lambda: UnavailableError("no answer"))
                 if not records:
                     return
                 start = records[-1].offset + 1
@@ -243,10 +242,9 @@ class ModelOutbox:
                 fate = Fate.REPEATED
             elif log.faults.strikes("outbox_failed"):
                 fate = log.rnd.choice((Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE))
-            batch, by = tuple(records), log.process.name
             calls.append(
                 Call(
-                    lambda topic=topic, partition=partition, batch=batch, by=by: log.kafka.append(topic, partition, batch, by),
+                    partial(log.kafka.append, topic, partition, tuple(records), log.process.name),
                     fate,
                     lambda: UnavailableError("kafka refuses"),
                     log.delay_ms(topic),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from simulation.faults import Faults
-from simulation.kafka_model import ModelLog
-from simulation.scheduler import Call, Fate
-
 from livepromo.ledger.deciding import Row
 from livepromo.ledger.folding import Progress
 from livepromo.ledger.sources import Source
 from livepromo.ledger.table import Applied, Away, UnavailableError
+from simulation.faults import Faults
+from simulation.kafka_model import ModelLog
+from simulation.scheduler import Call, Fate
 
 Rows = dict[tuple[int, str], Row]  # generation and name
 

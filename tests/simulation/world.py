@@ -1,4 +1,4 @@
-"""A whole installation in one thread, on a seed: the worker's own steps over models of Kafka and Redis, and everything that may go wrong."""
+"""A whole installation in one thread, on a seed: the worker's own steps over models of Kafka and Redis, and all that may go wrong."""
 
 from __future__ import annotations
 
@@ -6,120 +6,34 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import partial
 from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from simulation.drawing import Author, Drawn, Traffic
-from simulation.faults import Faults
-from simulation.kafka_model import Kafka, ModelLog, ModelOutbox
-from simulation.redis_model import ModelTable, Redis
-from simulation.scheduler import Call, KilledError, Process, Scheduler, Sleep, Task
-
 from livepromo.documents.catalogue import Intervention, Publication, encode
 from livepromo.engine import journalling, partition
-from livepromo.engine.partition import Horizons
+from livepromo.engine.partition import Horizons, State
 from livepromo.ledger.shelf import MemoryShelf
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
-from livepromo.telemetry.metrics import Metrics
 from livepromo.worker import decide, match
 from livepromo.worker.decide import DecideOwner
 from livepromo.worker.deliver import DeliverOwner
-from livepromo.worker.denials import DenialFilter
-from livepromo.worker.failpoints import Failpoints
 from livepromo.worker.match import MatchOwner
-from livepromo.worker.publishing import Publications
-from livepromo.worker.shared import Shared, Topics
+from livepromo.worker.shared import Topics
+from simulation import havoc
+from simulation.drawing import Author, Drawn, Traffic
+from simulation.faults import Faults
+from simulation.kafka_model import Kafka
+from simulation.processes import CATALOGUE, Driver, Owner, WorkerProcess, void_records
+from simulation.redis_model import Redis
+from simulation.scheduler import Call, KilledError, Scheduler, Sleep, Task
 
 BEGIN_MS = 1_764_547_200_000
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * 86_400_000
 MOST_STEPS = 60_000
 STAGES = ("match", "decide", "deliver")
-CATALOGUE = "catalogue"
 TZDATA = "2025b"
-Owner = MatchOwner | DecideOwner | DeliverOwner
-
-
-@cache
-def the_metrics() -> Metrics:
-    """Return one set of metrics for all worlds: making one takes longer than a world."""
-    return Metrics()
-
-
-def void_records() -> float:
-    """Return how many void records any reader has met so far."""
-    registry = the_metrics().registry
-    return sum(registry.get_sample_value("livepromo_void_records_total", {"topic": topic}) or 0.0 for topic in ("state", "ledger"))
-
-
-class Steps(Failpoints):
-    """Failpoints of a model process: it can die or freeze at any of them."""
-
-    def __init__(self, world: World, worker: WorkerProcess) -> None:
-        super().__init__({})
-        self._world, self._worker = world, worker
-        self.armed: str | None = None
-        self.countdown = 0
-
-    def reach(self, step: str) -> None:
-        """Strike, if it is time."""
-        self._world.reached[step] += 1
-        if self.armed is None:
-            return
-        self.countdown -= 1
-        if self.countdown >= 0:
-            return
-        verb, self.armed = self.armed, None
-        self._world.struck_at[step] += 1
-        self._world.say(lambda: f"{self._worker.name}: {verb} at {step}")
-        if verb == "kill_at_step":
-            self._world.faults.done(verb)
-            raise KilledError(step)
-        self._world.freeze(self._worker, verb)
-
-
-class Driver:
-    """The lane of one partition of one stage, as `Stage` drives it."""
-
-    def __init__(self, stage: str, number: int, owner: Owner) -> None:
-        self.stage, self.number, self.owner = stage, number, owner
-        self.offset = -1  # from which the next slice is read; -1 while taking over
-        self.revoked = self.rebalanced = self.leaves = False
-        self.task: Task | None = None
-
-
-class WorkerProcess(Process):
-    """A worker of some stages."""
-
-    def __init__(self, world: World, name: str, stages: tuple[str, ...]) -> None:
-        super().__init__(name)
-        self.stages = stages
-        self.drivers: dict[tuple[str, int], Driver] = {}
-        self.ready = False
-        self.suspected = False  # the group has given its partitions to others
-        self.late_to_notice = False
-        self.ending = False
-        self.steps = Steps(world, self)
-        self.log = ModelLog(world.kafka, world.faults, world.scheduler, self, self.steps.reach, world.slow)
-        self.table = ModelTable(world.redis, world.faults, self.log)
-        self.publications = Publications(self.log, CATALOGUE)
-        self.shared = Shared(
-            topics=world.topics,
-            log=self.log,
-            outbox=ModelOutbox(self.log),
-            horizons=world.horizons,
-            denials=DenialFilter("all"),
-            metrics=the_metrics(),
-            failpoints=self.steps,
-            monotonic=lambda: world.scheduler.now_ms / 1000,
-            pause=lambda seconds: _sleep(int(seconds * 1000) + 1),
-        )
-
-
-async def _sleep(ms: int) -> None:
-    await Sleep(ms)
 
 
 class World:
@@ -130,7 +44,7 @@ class World:
         self.seed = seed
         self.history: list[str] | None = [] if keep_history else None
         self.problems: list[str] = []
-        self.scheduler = Scheduler(Random(rnd.random()), BEGIN_MS + rnd.randrange(7 * DAY_MS))
+        self.scheduler = Scheduler(Random(rnd.random()), BEGIN_MS + rnd.randrange(WEEK_MS))
         self.kafka, self.redis, self.faults = Kafka(self.scheduler), Redis(), Faults(Random(rnd.random()))
         partitions, candidates = rnd.randint(1, 3), rnd.randint(1, 2)
         self.topics = Topics(
@@ -168,12 +82,29 @@ class World:
         self.processes: list[WorkerProcess] = []
         self.assigned: dict[tuple[str, int], WorkerProcess] = {}
         self.committed: dict[tuple[str, int], int] = {}
-        self.reached: Counter[str] = Counter()
         self.struck_at: Counter[str] = Counter()
         self._started = 0
+        self._publish_every = rnd.choice(((30, 150), (100, 600)))
         self._agenda: list[tuple[int, Callable[[], None]]] = []
         self._records_left = rnd.randint(60, 200)
         self._void_before = void_records()
+        self.met_void = False  # a reader met records of older owners: with fencing it cannot
+        self.states: dict[int, State] = {}  # what the last owners know
+
+    def reached(self, process: WorkerProcess, step: str) -> None:
+        """Strike at a step, if it is time."""
+        if process.armed is None:
+            return
+        process.countdown -= 1
+        if process.countdown >= 0:
+            return
+        verb, process.armed = process.armed, None
+        self.struck_at[step] += 1
+        self.say(lambda: f"{process.name}: {verb} at {step}")
+        if verb == "kill_at_step":
+            self.faults.done(verb)
+            raise KilledError(step)
+        havoc.freeze(self, process, verb)
 
     def say(self, what: Callable[[], str]) -> None:
         """Note something for whoever reproduces the seed."""
@@ -200,11 +131,10 @@ class World:
             self.split = False
             self.start()
             self._run_until(self._at_rest, MOST_STEPS)
-            self.check_owners()
+            self._keep_states()
             for process in list(self.processes):
                 self.end(process, "over")
-            if not self.problems and void_records() != self._void_before:
-                self.problems.append("a reader met void records")
+            self.met_void = void_records() != self._void_before
 
     @contextmanager
     def _constants(self) -> Iterator[None]:
@@ -255,11 +185,11 @@ class World:
         for process in list(self.processes):
             if process.ending:
                 self.end(process, "did not stop in time")
-            process.steps.armed = None
+            process.armed = None
             process.late_to_notice = process.suspected = False
             if process.frozen:
                 self.scheduler.thaw(process)
-        self._replace()
+        self.replace()
 
     # -- what is put in --------------------------------------------------------------------------------------------
 
@@ -277,7 +207,7 @@ class World:
 
     def _publish_now_and_then(self) -> None:
         self.publish(self.author.next(self.scheduler.now_ms))
-        self.later(self.rnd.randrange(100, 600), self._publish_now_and_then)
+        self.later(self.rnd.randrange(*self._publish_every), self._publish_now_and_then)
 
     def publish(self, publication: Publication | Intervention) -> None:
         """Append to the catalogue."""
@@ -289,7 +219,7 @@ class World:
     def start(self) -> None:
         """Start a worker process."""
         self._started += 1
-        stages = STAGES
+        stages: tuple[str, ...] = STAGES
         if self.split:
             there = Counter(stage for p in self.processes if not p.ending and not p.suspected for stage in p.stages)
             stages = (min(STAGES, key=lambda stage: there[stage]),)
@@ -319,9 +249,12 @@ class World:
                 holder = self.assigned.get((stage, number))
                 if holder not in members or self.rnd.random() < moves:
                     self.assigned[stage, number] = self.rnd.choice(members)
-                    self.say(lambda stage=stage, number=number: f"{stage}[{number}] is given to {self.assigned[stage, number].name}")
+                    self._say_given(stage, number)
         for process in every:
             self._sync(process)
+
+    def _say_given(self, stage: str, number: int) -> None:
+        self.say(lambda: f"{stage}[{number}] is given to {self.assigned[stage, number].name}")
 
     def _sync(self, process: WorkerProcess) -> None:
         """Have a process act on what the group says, if it is able to notice."""
@@ -333,7 +266,7 @@ class World:
                 if self.rnd.random() < 0.5:  # it does not finish in time
                     self._cancel(process, key)
                 else:
-                    self.later(300, lambda key=key, driver=driver: self._cancel(process, key, driver))
+                    self.later(300, partial(self._cancel, process, key, driver))
         for key, holder in self.assigned.items():
             if holder is process and key not in process.drivers and not process.ending:
                 self._drive(process, *key)
@@ -426,9 +359,10 @@ class World:
         if process in self.processes:
             self.processes.remove(process)
         if why not in {"the last restart", "over"}:
-            self.later(self.rnd.randrange(1, 60), self._replace)
+            self.later(self.rnd.randrange(1, 60), self.replace)
 
-    def _replace(self) -> None:
+    def replace(self) -> None:
+        """Start as many processes as there should be, and let the group look around."""
         while self._too_few():
             self.start()
         self.assign()
@@ -437,134 +371,15 @@ class World:
         members = [p for p in self.processes if not p.ending and not p.suspected]
         return len(members) < self.wanted_processes or {stage for p in members for stage in p.stages} < set(STAGES)
 
-    def freeze(self, process: WorkerProcess, kind: str) -> None:
-        """Freeze a process for longer than its session; the group gives its partitions to others, and later it wakes up."""
-        process.frozen = True
-        taken: list[tuple[str, int]] = []
-
-        def expire() -> None:
-            if not process.alive:
-                return
-            process.suspected = True
-            taken.extend(process.drivers)
-            left = [p.stages for p in self.processes if p.alive and not p.suspected and not p.ending]
-            if process.stages not in left:
-                self.start()
-            self.say(lambda: f"{process.name} is frozen, its session is over")
-            self.assign()
-
-        def wake() -> None:
-            if not process.alive:
-                return
-            process.late_to_notice = True
-            if self.rnd.random() < 0.2 and not any(p.frozen for p in self.processes if p is not process):
-                self.scheduler.now_ms += 25 * HOUR_MS
-            self.scheduler.thaw(process)
-            self.say(lambda: f"{process.name} wakes up")
-            if taken:
-                self.faults.done(kind)
-            self.later(self.rnd.randrange(1, 300), notice)
-
-        def notice() -> None:
-            if not process.alive:
-                return
-            process.suspected = process.late_to_notice = False
-            self.say(lambda: f"{process.name} notices")
-            self.assign(self.rnd.choice((0.0, 0.4)))
-            for key, driver in process.drivers.items():
-                if self.assigned.get(key) is process:
-                    driver.rebalanced = True
-
-        session = self.rnd.randrange(5, 150)
-        self.later(session, expire)
-        self.later(session + self.rnd.randrange(5, 500), wake)
-
     # -- faults of the world ---------------------------------------------------------------------------------------
 
     def _strike_now_and_then(self) -> None:
         due = self.faults.due()
         if due:
-            self._strike(self.rnd.choice(due))
+            havoc.strike(self, self.rnd.choice(due))
         if self.rnd.random() < 0.6:
             self.redis.copy()
         self.later(self.rnd.randrange(10, 60 if self.faults.urgent else 200), self._strike_now_and_then)
-
-    def _strike(self, kind: str) -> None:
-        rnd, faults = self.rnd, self.faults
-        running = [p for p in self.processes if p.alive and not p.frozen and p.drivers]
-        if kind in {"kill", "kill_at_step", "freeze", "freeze_at_step", "stop_cleanly", "rebalance", "move"} and not running:
-            return
-        process = rnd.choice(running) if running else None
-        self.say(lambda: f"fault: {kind} {process}")
-        match kind, process:
-            case "kill", WorkerProcess():
-                faults.done(kind)
-                self.end(process, "killed")
-            case "kill_at_step" | "freeze_at_step", WorkerProcess():
-                process.steps.armed, process.steps.countdown = kind, rnd.randrange(6)
-            case "freeze", WorkerProcess():
-                self.freeze(process, kind)
-            case "stop_cleanly", WorkerProcess():
-                if not process.ending and not process.suspected:
-                    faults.done(kind)
-                    process.ending = True
-                    for driver in process.drivers.values():
-                        driver.revoked = driver.leaves = True
-                    self.assign()
-                    self.later(400, lambda: self.end(process, "did not stop in time"))
-                    self._replace()
-            case "rebalance", WorkerProcess():
-                faults.done(kind)
-                for driver in process.drivers.values():
-                    driver.rebalanced = driver.rebalanced or (driver.offset >= 0 and not driver.revoked)
-            case "move", _:
-                if len(running) < (4 if self.split else 2):
-                    self.start()
-                before = dict(self.assigned)
-                self.assign(0.5)
-                if before != self.assigned:
-                    faults.done(kind)
-            case "table_forgets", _:
-                if self.redis.held:
-                    faults.done(kind)
-                    self.redis.held = {}
-            case "table_goes_back", _:
-                self.redis.copy()
-                older = rnd.choice(self.redis.copies[-4:])
-                if older != self.redis.held:
-                    faults.done(kind)
-                    self.redis.held = dict(older)
-            case "compaction", _:
-                self._clean_up()
-            case "leap", _:
-                faults.done(kind)
-                self._leap()
-            case _:
-                raise AssertionError(kind)
-
-    def _leap(self) -> None:
-        """Let time pass for all. No request outlives it, and nobody stands for a week between looking at a claim's age and appending.
-
-        (Then nothing but the epoch in the records would be left to tell old owners by, which makes them void.)
-        """
-        self.scheduler.land()
-        days = () if any(p.frozen for p in self.processes) else (25 * HOUR_MS, 50 * HOUR_MS, 8 * DAY_MS)
-        leap_ms = self.rnd.choice((61_000, HOUR_MS + 60_000, *days))
-        if leap_ms == 8 * DAY_MS:
-            for process in list(self.processes):
-                self.end(process, "nothing ran for a week")
-        self.scheduler.now_ms += leap_ms
-
-    def _clean_up(self) -> None:
-        gone = 0
-        for number in range(self.topics.event_partitions):
-            state, events = self.kafka.of("state", number), self.kafka.of("events", number)
-            gone += state.compact(self.rnd.randrange(state.end + 1))
-            standing = [d.offset for p in self.processes for key, d in p.drivers.items() if key == ("match", number)]
-            if standing and min(standing) > events.begin and self.rnd.random() < 0.5:
-                events.retire(self.rnd.randrange(events.begin, min(standing) + 1))
-        if gone:
-            self.faults.done("compaction")
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -584,11 +399,11 @@ class World:
     def _at_rest(self) -> bool:
         return not self._unfinished() and self.scheduler.is_idle
 
-    def check_owners(self) -> None:
-        """Note what the last owners of partitions know: the judge compares it."""
-        self.states = {
-            number: d.owner.state for p in self.processes for (_, number), d in p.drivers.items() if isinstance(d.owner, MatchOwner)
-        }
+    def _keep_states(self) -> None:
+        for process in self.processes:
+            for driver in process.drivers.values():
+                if isinstance(driver.owner, MatchOwner):
+                    self.states[driver.number] = driver.owner.state
 
 
 def describe(world: World) -> dict[str, Any]:

@@ -89,12 +89,21 @@ class RecentIds:
 
     def update(self, other: RecentIds) -> None:
         """Remember all ids of another memory."""
+        if self._times.keys().isdisjoint(other._times):  # nearly always: nothing has to be looked at one by one
+            self._times.update(other._times)
+            for hour, packed in other._hours.items():
+                self._hours.setdefault(hour, bytearray()).extend(packed)
+            return
         for hour, packed in other._hours.items():
             self.add_many(hour, bytes(packed))
 
     def hours(self) -> list[int]:
         """Return the hours of which ids are remembered, ascending."""
         return sorted(self._hours)
+
+    def packed(self, hour: int) -> bytes:
+        """Return the ids of one hour in the order added, `ITEM_BYTES` each, as `pack` writes them."""
+        return bytes(self._hours.get(hour, b""))
 
     def bucket(self, hour: int) -> list[tuple[int, int]]:
         """Return the (key, time) pairs of one hour, in the order added."""

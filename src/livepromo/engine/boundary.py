@@ -39,13 +39,17 @@ def advance_all(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> t
     """Advance; a record that raises is put aside as a dead letter (`bug`), and the others are taken again without it.
 
     `advance` is pure, so trying again costs time and nothing else, and the same records give the same result every time.
+    Raises what was raised where putting records aside does not help.
     """
     bugs: Bugs = {}
     while True:
         try:
             return advance(state, plan, horizons, batch), bugs
-        except Exception:  # noqa: BLE001 - the boundary: the first record whose prefix raises is the one
+        except Exception:
+            # The boundary: the first record whose prefix raises is the one.
             at = _first_that_raises(state, plan, horizons, batch)
+            if at in bugs:
+                raise  # it was put aside already: the bug is not in what a record makes, and no record would be left
             bugs[at] = traceback.format_exc()
             batch = batch._replace(records=[*batch.records[:at], Malformed(DeadReason.BUG), *batch.records[at + 1 :]])
 
@@ -55,7 +59,7 @@ def _first_that_raises(state: State, plan: Plan, horizons: Horizons, batch: Batc
     while bad - good > 1:
         middle = (good + bad) // 2
         try:
-            advance(state, plan, horizons, batch._replace(records=batch.records[:middle]))
+            advance(state, plan, horizons, batch.up_to(middle))
         except Exception:  # noqa: BLE001 - that is the question
             bad = middle
         else:

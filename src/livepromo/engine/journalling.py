@@ -13,6 +13,7 @@ from livepromo.model.records import Position
 
 POSITION_KEY = b"@position"
 IDS_IN_A_PART = 512
+_PART_BYTES = IDS_IN_A_PART * repeats.ITEM_BYTES
 _ENTRY = b"@entry:"
 _USER = b"u:"
 _IDS = b"i:"
@@ -70,9 +71,9 @@ def parts_of(state: State, changes: Changes, surroundings: Surroundings) -> list
 
 def _id_parts(changes: Changes) -> Iterator[Part]:
     for hour in changes.ids.hours():
-        items = changes.ids.bucket(hour)
-        for start in range(0, len(items), IDS_IN_A_PART):
-            yield id_key(hour, changes.position, start), repeats.pack(items[start : start + IDS_IN_A_PART])
+        packed = changes.ids.packed(hour)
+        for start in range(0, len(packed), _PART_BYTES):
+            yield id_key(hour, changes.position, start // repeats.ITEM_BYTES), packed[start : start + _PART_BYTES]
 
 
 def id_key(hour: int, position: Position, start: int) -> bytes:
@@ -98,7 +99,8 @@ def merge_ids(state: State, changes: Changes, hours_forgotten: Iterable[int]) ->
     state.forgotten.clear()
     for hour in changes.ids.hours():
         keys = state.id_parts.setdefault(hour, {})
-        keys.update((id_key(hour, changes.position, start), None) for start in range(0, len(changes.ids.bucket(hour)), IDS_IN_A_PART))
+        count = len(changes.ids.packed(hour)) // repeats.ITEM_BYTES
+        keys.update((id_key(hour, changes.position, start), None) for start in range(0, count, IDS_IN_A_PART))
     for hour in hours_forgotten:
         state.forgotten += state.id_parts.pop(hour, ())
 

@@ -23,9 +23,12 @@ RECORD_STEP = 1 << 31
 BATCH_BYTES = 512 * 1024
 PROFILE_BYTES = 256 * 1024
 CANDIDATE_BYTES = 256 * 1024
+EVENT_BYTES = 16 * 1024 * 1024
+"""What all candidates of one event may take together: thousands of campaigns, but no record makes more than memory holds."""
+
 _LONG_AGO_MS = -(1 << 62)
 _ID_BYTES = 12
-_CANDIDATE_OVERHEAD = 300
+_CANDIDATE_OVERHEAD = 500
 
 
 class Horizons(msgspec.Struct, frozen=True):
@@ -87,6 +90,10 @@ class Batch(NamedTuple):
         """Return the records from the `start`th on."""
         return self if start == 0 else Batch(self.offsets[start:], self.records[start:], self.received_ms[start:])
 
+    def up_to(self, stop: int) -> Batch:
+        """Return the records before the `stop`th."""
+        return Batch(self.offsets[:stop], self.records[:stop], self.received_ms[:stop])
+
 
 def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Changes:  # noqa: C901, PLR0912, PLR0915 - one loop
     """Return what the records, in their order, make of a partition in `state`; touches nothing.
@@ -100,10 +107,11 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
     stream_ms = state.stream_ms
     seen, seen_now, remember, dead = state.ids.seen, changes.ids.seen, changes.ids.add, changes.dead
     size = 0
-    for at, record in enumerate(batch.records):
+    changes.took = len(batch.records)
+    for at, (record, received_ms) in enumerate(zip(batch.records, batch.received_ms, strict=False)):  # records may be cut short
         if size >= BATCH_BYTES:
+            changes.took = at
             break
-        changes.took = at + 1
         if isinstance(record, Malformed):
             dead.append((at, record.reason))
             continue
@@ -111,7 +119,6 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
             changes.ignored += 1
             continue
         time_ms = record.ts_ms
-        received_ms = batch.received_ms[at]
         if received_ms is not None and time_ms > received_ms:
             if time_ms - received_ms > ahead_ms:
                 dead.append((at, DeadReason.IN_THE_FUTURE))
@@ -132,21 +139,21 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
             if seen(key, time_ms) or seen_now(key, time_ms):
                 changes.repeats += 1
                 continue
-            if (triggers := plan.triggers.get(record.event)) is not None:
-                due = [trigger for trigger in triggers if trigger.qualifies(record.user, record.properties, time_ms)]
+            if (watch := plan.watches.get(record.event)) is not None:
+                due = [trigger for trigger in watch.asks(record.properties) if trigger.qualifies(record.user, record.properties, time_ms)]
                 if due:
                     made = _outcomes(state, changes, due, _Place(record, event_id, time_ms, received_ms, batch.offsets[at]))
-                    weight = sum(map(_weight, made))
-                    if weight > CANDIDATE_BYTES:
+                    weights = [weight_of(one) for one in made]
+                    if max(weights) > CANDIDATE_BYTES or sum(weights) > EVENT_BYTES:
                         dead.append((at, DeadReason.TOO_LARGE))
                         continue
-                    size += weight
+                    size += sum(weights)
                     changes.outcomes += made
             remember(key, time_ms)
             size += _ID_BYTES
         if time_ms > stream_ms:  # noqa: PLR1730 - max() costs a call for every record
             stream_ms = time_ms
-        changes.taken += 1
+    changes.taken = changes.took - changes.ignored - changes.repeats - len(dead)
     changes.stream_ms = stream_ms
     return changes
 
@@ -193,7 +200,7 @@ def _take_profile(state: State, changes: Changes, record: Profile | Membership) 
     return weight
 
 
-def _weight(outcome: Candidate | Denial) -> int:
+def weight_of(outcome: Candidate | Denial) -> int:
     """Return about how many bytes an outcome takes in the batches that carry it; user and campaign stand in several of its rows."""
     names = 24 * len(outcome.user) + 8 * len(outcome.campaign)
     return (
@@ -205,9 +212,7 @@ def merge(state: State, changes: Changes) -> list[int]:
     """Make `changes`, now durable, part of the state; return the hours whose remembered ids were forgotten."""
     state.position = changes.position
     state.stream_ms = changes.stream_ms
-    for hour in changes.ids.hours():
-        for key, time_ms in changes.ids.bucket(hour):
-            state.ids.add(key, time_ms)
+    state.ids.update(changes.ids)
     for user, value in changes.users.items():
         if value is None:
             state.users.pop(user, None)

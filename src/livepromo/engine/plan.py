@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 
 import msgspec
 
@@ -10,11 +11,13 @@ from livepromo.behaviour.conditions import compile_where
 from livepromo.documents.catalogue import Catalogue, Entry, State
 from livepromo.engine.owing import Occasion, Owing, compile_reward
 from livepromo.model.decisions import Candidate, Denial, Reason, grant_id
-from livepromo.model.documents import Campaign, Live, Sample
+from livepromo.model.documents import Campaign, Condition, Live, Op, Sample
 from livepromo.model.ids import CampaignId, UserId, sampled
-from livepromo.model.records import Properties
+from livepromo.model.records import Properties, Scalar
 
 FOREVER_MS = 1 << 62
+_SCALARS = frozenset({str, bool, int, float})
+_place = itemgetter(0)
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -62,14 +65,36 @@ class Trigger(msgspec.Struct, frozen=True):
         )
 
 
+class Watch(msgspec.Struct, frozen=True):
+    """The triggers of one event name, found by the value of a property where they ask for one, so that the others cost nothing.
+
+    `any_value` are those that ask for no value; `by_value` has those that do: property → value → triggers. Each trigger stands with its
+    place in the order of campaign ids.
+    """
+
+    any_value: tuple[tuple[int, Trigger], ...]
+    by_value: tuple[tuple[str, dict[Scalar, tuple[tuple[int, Trigger], ...]]], ...]
+
+    def asks(self, properties: Properties) -> list[Trigger]:
+        """Return the triggers that may qualify, in order of campaign id; those that are left out do not."""
+        found: list[tuple[int, Trigger]] = [*self.any_value]
+        for name, by_value in self.by_value:
+            value = properties.get(name)
+            if type(value) in _SCALARS and (some := by_value.get(value)) is not None:  # type: ignore[arg-type] # its type was looked at
+                found += some
+        if len(found) > 1:
+            found.sort(key=_place)
+        return [trigger for _, trigger in found]
+
+
 class Plan(msgspec.Struct, frozen=True):
-    """What a catalogue, up to `position`, asks of every event: its triggers by event name, in order of campaign id.
+    """What a catalogue, up to `position`, asks of every event: what watches each event name.
 
     `named` are the events that any published document names, running or not: their ids are remembered.
     """
 
     position: int
-    triggers: dict[str, tuple[Trigger, ...]]
+    watches: dict[str, Watch]
     named: frozenset[str]
 
 
@@ -82,15 +107,36 @@ def compile_plan(catalogue: Catalogue, *, now_start_ms: int | None = None) -> Pl
     A campaign that starts `now` starts at the instant of its first publication (R14), or at `now_start_ms` where that is given.
     Those that are paused or stopped trigger nothing (R16), but their events stay named.
     """
-    triggers: dict[str, list[Trigger]] = {}
+    campaigns: dict[str, list[tuple[Trigger, tuple[Condition, ...]]]] = {}
     named: set[str] = set()
     for _, entry in sorted(catalogue.entries.items()):
         document = entry.document
         if isinstance(document, Campaign) and isinstance(document.qualify, Live):
             named.add(document.qualify.event)
             if entry.state is State.RUNNING:
-                triggers.setdefault(document.qualify.event, []).append(_trigger(entry, document, catalogue, now_start_ms))
-    return Plan(catalogue.position, {name: tuple(some) for name, some in triggers.items()}, frozenset(named))
+                trigger = _trigger(entry, document, catalogue, now_start_ms)
+                campaigns.setdefault(document.qualify.event, []).append((trigger, document.qualify.where))
+    return Plan(catalogue.position, {name: _watch(some) for name, some in campaigns.items()}, frozenset(named))
+
+
+def _watch(campaigns: Iterable[tuple[Trigger, tuple[Condition, ...]]]) -> Watch:
+    """Return the triggers of an event, each with its conditions, by the first of these that asks for one value or some.
+
+    Values that Python holds for equal and a condition does not (1 and true) may share a place: `qualifies` tells them apart.
+    """
+    any_value: list[tuple[int, Trigger]] = []
+    by_value: dict[str, dict[Scalar, list[tuple[int, Trigger]]]] = {}
+    for place, (trigger, where) in enumerate(campaigns):
+        asked = next((condition for condition in where if condition.op in {Op.EQ, Op.IN}), None)
+        if asked is None:
+            any_value.append((place, trigger))
+        else:
+            for value in dict.fromkeys(asked.values):
+                by_value.setdefault(asked.property, {}).setdefault(value, []).append((place, trigger))
+    return Watch(
+        tuple(any_value),
+        tuple((name, {value: tuple(some) for value, some in values.items()}) for name, values in by_value.items()),
+    )
 
 
 def _trigger(entry: Entry, campaign: Campaign, catalogue: Catalogue, now_start_ms: int | None) -> Trigger:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import IO, Any, Final, NamedTuple, Self
 
 from livepromo.documents.catalogue import Catalogue, Publication, publication_of
@@ -29,7 +29,8 @@ OURS: Final = (f"{PREFIX}TIMEZONE", f"{PREFIX}METRICS_PORT")  # what is taken fr
 READ_S: Final = 0.05
 SUMMARY_S: Final = 5.0
 READY_S: Final = 60.0
-DONE_S: Final = 30.0
+DONE_S: Final = 60.0  # a worker that was killed while its group was being put together is missed after half of it
+SLOW_S: Final = 2.0
 END_S: Final = 20.0
 LOG_LINES: Final = 12
 _EXHAUSTED: Final = "campaign_budget"
@@ -62,7 +63,7 @@ class Interrupts:
         self._before = {one: signal.signal(one, self._heard) for one in _SIGNALS}
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for one, before in self._before.items():
             signal.signal(one, before)
 
@@ -290,8 +291,12 @@ class _Run:
             (settings.group("deliver"), settings.topic("ledger")),
         ]
         ends: dict[str, dict[int, int]] = {}
+        slow_s: float | None = clock.monotonic_s() + SLOW_S
         while self._interrupts.count <= before and clock.monotonic_s() < deadline_s and self._still_working():
             self._show()
+            if slow_s is not None and clock.monotonic_s() > slow_s:
+                self._screen.say("finishing what was sent; Ctrl-C once more ends it at once", "dim")
+                slow_s = None
             while waiting and self._client.acknowledged(*waiting[0]):
                 del waiting[0]
             if not waiting:

@@ -120,8 +120,7 @@ def read_lines(paths: Iterable[str], moved: Callable[[int], None] = lambda _: No
                     told = now
                     yield from _without_ends(some)
         except (OSError, EOFError, zlib.error, ValueError) as error:
-            said = (getattr(error, "strerror", None) or str(error)).lower()
-            raise InputError(f"{path} cannot be read: {said}") from None
+            raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 class CodesRead(NamedTuple):

@@ -83,7 +83,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
             "partition_assignment_strategy": [StickyPartitionAssignor],
             "session_timeout_ms": int(session_s * 1000),
             "heartbeat_interval_ms": int(session_s * 1000 / 4),
-            "rebalance_timeout_ms": 30_000,
+            "rebalance_timeout_ms": 15_000,  # above the drain; a member that died while joining holds the group up for so long
             "max_poll_interval_ms": WEEK_MS,  # waiting in place for Redis is no reason to leave the group
             "fetch_max_wait_ms": 100,
             "max_partition_fetch_bytes": 1 << 20,

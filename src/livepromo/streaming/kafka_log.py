@@ -77,7 +77,7 @@ class KafkaLog:
         servers: str,
         *,
         embedded: bool = False,
-        compression: str | None = "lz4",
+        compression: str | None = "zstd",  # half the size of lz4, in a quarter of the time that aiokafka takes for that
         as_columns: bool = True,
         **security: Any,  # noqa: ANN401
     ) -> None:

@@ -99,7 +99,6 @@ def _unpack(partition: Partition, source: Any, limit: int, end_offset: int | Non
     keys: list[bytes | None] = []
     values: list[bytes | None] = []
     headers: list[Sequence[tuple[str, bytes]]] = []
-    offset, timestamp, key, value, header = offsets.append, timestamps_ms.append, keys.append, values.append, headers.append
     batches, check = source._records, source._check_crcs
     position = first
     while batches.has_next() and len(offsets) < limit:
@@ -107,14 +106,14 @@ def _unpack(partition: Partition, source: Any, limit: int, end_offset: int | Non
         if check and not batch.validate_crc():
             raise CorruptRecordException(f"a batch of {partition} at or after offset {position} does not match its checksum")
         if not batch.is_control_batch:
-            for record in batch:
-                at = record.offset
-                if at >= position:
-                    offset(at)
-                    timestamp(record.timestamp)
-                    key(record.key)
-                    value(record.value)
-                    header(record.headers)
+            records = [*batch]
+            if records and records[0].offset < position:  # fetched from the middle of a batch
+                records = [record for record in records if record.offset >= position]
+            offsets += [record.offset for record in records]
+            timestamps_ms += [record.timestamp for record in records]
+            keys += [record.key for record in records]
+            values += [record.value for record in records]
+            headers += [record.headers for record in records]
         position = max(position, batch.next_offset)
     source.next_fetch_offset = position
     piece = Slice(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from livepromo.ledger.redis_table import RedisTable
 from livepromo.settings import Settings
-from livepromo.worker.topics import HEADROOM_BYTES, LARGEST, ORDINARY_MESSAGE_BYTES, fitting
+from livepromo.worker.topics import LARGEST, ORDINARY_MESSAGE_BYTES, fitting
+
+HEADERS_BYTES = 1 << 10  # what the headers of a dead letter take, and the batch around it, at most
 
 
 async def dead_letter_bytes(settings: Settings, table: RedisTable) -> int:
-    """Return how long a dead letter's value may be, once it is sure that a worker can work here.
+    """Return how long key and value of a dead letter may be together, once it is sure that a worker can work here.
 
     An embedded broker makes its topics as they are used, and has nothing to look at.
 
@@ -20,4 +22,4 @@ async def dead_letter_bytes(settings: Settings, table: RedisTable) -> int:
     if settings.embedded:
         return ORDINARY_MESSAGE_BYTES
     there = await fitting(settings)
-    return int(there[settings.topic("dead-letters")].config[LARGEST]) - HEADROOM_BYTES
+    return int(there[settings.topic("dead-letters")].config[LARGEST]) - HEADERS_BYTES

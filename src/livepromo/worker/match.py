@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from livepromo.behaviour.decoding import decode
@@ -20,7 +20,7 @@ from livepromo.engine.journalling import (
     position_part,
     restore_part,
 )
-from livepromo.engine.partition import Batch, Changes, State, merge
+from livepromo.engine.partition import Batch, Changes, State, merge, weight_of
 from livepromo.ledger.sources import CandidateBatch, encode_batch
 from livepromo.model.decisions import Candidate, Denial
 from livepromo.model.ids import partition_of
@@ -33,10 +33,13 @@ from livepromo.worker.publishing import Publications
 from livepromo.worker.shared import Shared, log
 
 DEAD_LETTER_KEY_BYTES = 4096
+CANDIDATE_BATCH_BYTES = 512 * 1024
 BUGS_IN_A_ROW = 100
+AT_HOME_USERS = 100_000
 HOUR_S = 3600.0
 UNKNOWN_TZDATA = "unknown"
 _BUG: Record = Malformed(DeadReason.BUG)
+_OF_A_USER = (Event, Profile, Membership)
 _home_of = lru_cache(maxsize=65_536)(partition_of)
 
 Sent = dict[tuple[str, int], list[OutRecord]]
@@ -53,6 +56,7 @@ class MatchOwner:
         self._entries_from = 0
         self._bugs_in_a_row = 0
         self._appended_s = shared.monotonic()
+        self._at_home: set[str] = set()  # users whose home this partition is: the hash of a user is not worked out anew for every record
 
     def _new_journal(self) -> Journal:
         return self._shared.journal(self._shared.topics.state, self.partition)
@@ -145,7 +149,7 @@ class MatchOwner:
         records, bugs = decode_all(values, decode, _BUG)
         batch = Batch(piece.offsets[start:], records, piece.timestamps_ms[start:])
         metrics = self._shared.metrics
-        metrics.record_bytes_total.inc(sum(len(value) for value in values if value))
+        metrics.record_bytes_total.inc(sum(map(len, filter(None, values))))
         metrics.misplaced_records_total.inc(self._misplaced(batch))
         at = 0
         while True:
@@ -181,8 +185,17 @@ class MatchOwner:
         self._shared.metrics.state_append_seconds.observe(self._appended_s - before)
 
     def _misplaced(self, batch: Batch) -> int:
-        count, here = self._shared.topics.event_partitions, self.partition
-        return sum(1 for r in batch.records if isinstance(r, Event | Profile | Membership) and _home_of(r.user, count) != here)
+        """Count the records of users whose home is another partition; nearly all are of users who were found at home before."""
+        at_home = self._at_home
+        strangers = [r.user for r in batch.records if isinstance(r, _OF_A_USER) and r.user not in at_home]
+        if not strangers:
+            return 0
+        count = self._shared.topics.event_partitions
+        found = {user for user in set(strangers) if partition_of(user, count) == self.partition}
+        if len(at_home) + len(found) > AT_HOME_USERS:
+            at_home.clear()
+        at_home |= found
+        return sum(user not in found for user in strangers)
 
     def _add_dead(
         self, sent: Sent, changes: Changes, offsets: Sequence[int], keys: Sequence[bytes | None], values: Sequence[bytes | None]
@@ -213,8 +226,10 @@ class MatchOwner:
             elif shared.denials.says(outcome):
                 add_denial(sent, topics.denied, shared, outcome)
         for number, candidates in by_partition.items():
-            value = encode_batch(CandidateBatch(self.partition, self.journal.epoch, self.state.position, tuple(candidates)))
-            sent[topics.candidates, number] = [(None, value, ())]
+            sent[topics.candidates, number] = [
+                (None, encode_batch(CandidateBatch(self.partition, self.journal.epoch, self.state.position, some)), ())
+                for some in _in_batches(candidates)
+            ]
 
     def _report_bugs(self, bugs: dict[int, str], at: int, changes: Changes, offsets: Sequence[int]) -> None:
         for place, reason in changes.dead:
@@ -286,6 +301,21 @@ class MatchOwner:
     async def close(self) -> None:
         """Let go of the partition."""
         await self.journal.close()
+
+
+def _in_batches(candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, ...]]:
+    """Yield candidates in groups that each fit into a record, and whose grants fit into a batch of the ledger."""
+    some: list[Candidate] = []
+    size = 0
+    for candidate in candidates:
+        weight = weight_of(candidate)
+        if some and size + weight > CANDIDATE_BATCH_BYTES:
+            yield tuple(some)
+            some, size = [], 0
+        some.append(candidate)
+        size += weight
+    if some:
+        yield tuple(some)
 
 
 def add_denial(sent: Sent, topic: str, shared: Shared, denial: Denial) -> None:

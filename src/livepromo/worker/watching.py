@@ -7,13 +7,13 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from livepromo.documents.catalogue import Catalogue, campaign_state
-from livepromo.engine.limits import most_of
+from livepromo.engine.limits import AMOUNT, most_of
 from livepromo.engine.owing import home_of, own_pool, pool_of
 from livepromo.ledger.deciding import pool_row, taken_of
 from livepromo.ledger.shelf import Shelf
 from livepromo.ledger.table import Table, UnavailableError
 from livepromo.model.documents import Campaign
-from livepromo.model.ids import partition_of
+from livepromo.model.ids import CampaignId, partition_of
 from livepromo.streaming import errors
 from livepromo.worker.shared import Shared
 
@@ -25,13 +25,13 @@ class Codes(NamedTuple):
     left: int
 
 
-async def spent_units(table: Table, partition: int, campaign: Campaign, slot: str) -> int:
+async def spent_units(table: Table, partition: int, campaign: CampaignId, slot: str = AMOUNT) -> int:
     """Return what a slot of a campaign's row says that it has given. Raises the table's UnavailableError."""
     applied, _ = await table.progress(partition)
     if applied is None:
         return 0
-    _, rows = await table.read(partition, applied.generation, [campaign.id])
-    return rows.get(campaign.id, {}).get(slot, 0)
+    _, rows = await table.read(partition, applied.generation, [campaign])
+    return rows.get(campaign, {}).get(slot, 0)
 
 
 async def codes_of(table: Table, shelf: Shelf, partition: int, pool: str) -> Codes:
@@ -99,7 +99,7 @@ async def _report_budgets(  # noqa: PLR0913, PLR0917 - all that the gauges are a
         partition = partition_of(home_of(campaign), shared.topics.candidate_partitions)
         spent = 0
         if limit is not None and partition in decided:
-            spent = await spent_units(table, partition, campaign, slot)
+            spent = await spent_units(table, partition, campaign.id, slot)
             metrics.budget_limit.set(campaign.id, limit / 10**decimals)
             metrics.budget_spent.set(campaign.id, spent / 10**decimals)
         pool = pool_of(campaign.reward)

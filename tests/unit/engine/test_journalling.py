@@ -21,6 +21,7 @@ from livepromo.engine.journalling import (
     restore_part,
 )
 from livepromo.engine.partition import Changes, State, advance, merge
+from livepromo.engine.plan import Plan
 from livepromo.model.ids import UserId
 from livepromo.model.records import Membership, Position, Record
 from unit.engine.builders import DAY, HORIZONS, HOUR, MINUTE, T0, a_batch, a_campaign, a_plan, charged, profile
@@ -32,13 +33,14 @@ AROUND = Surroundings(8, "2025b")
 class Written:
     """A state and everything that was appended to its journal."""
 
-    def __init__(self) -> None:
-        self.state = State(HORIZONS)
+    def __init__(self, plan: Plan = PLAN) -> None:
+        self.plan, self.state = plan, State(HORIZONS)
         self.journal: list[Part] = []
 
     def take(self, *records: Record) -> Changes:
         first = self.state.position.offset
-        changes = advance(self.state, PLAN, HORIZONS, a_batch(records, first=first))
+        changes = advance(self.state, self.plan, HORIZONS, a_batch(records, first=first))
+        assert changes.took == len(records)
         changes.position = Position(first + len(records), 0)
         self.journal += parts_of(self.state, changes, AROUND)
         merge_ids(self.state, changes, merge(self.state, changes))
@@ -190,7 +192,7 @@ def test_a_tombstone_that_the_older_owner_had_not_written_is_written_by_the_new_
 
 
 def test_no_key_of_ids_is_written_twice_and_each_part_is_of_a_bounded_size() -> None:
-    written = Written()
+    written = Written(a_plan(a_campaign(when={"start": "2030-01-01T00:00Z"})))
     for batch in range(3):
         written.take(*(charged(T0 + n % 3, f"{batch}-{n}") for n in range(2 * IDS_IN_A_PART + 5)))
     keys = [key for key, _ in written.journal if key.startswith(b"i:")]

@@ -286,3 +286,17 @@ def test_a_partition_that_has_taken_nothing_has_not_begun_and_finds_nothing_too_
     assert not partition.state.has_begun
     assert len(partition.take(charged(1_000_000_000_000))) == 1
     assert partition.state.has_begun
+
+
+def test_one_event_may_trigger_any_number_of_campaigns() -> None:
+    rows = [{"key": "text", "from": "event.text"}]
+    partition = Partition(a_plan(*(a_campaign(f"c{n:04}", metadata=rows) for n in range(1000))))
+    found = partition.take(charged(T0, "a", text="x" * 2000))
+    assert [one.campaign for one in found] == [f"c{n:04}" for n in range(1000)]
+
+
+def test_what_one_event_makes_is_bounded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "EVENT_BYTES", 1000)
+    partition = Partition(a_plan(a_campaign("c"), a_campaign("d")))
+    partition.take(charged())
+    assert dead(partition) == ["too_large"]

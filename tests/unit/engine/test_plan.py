@@ -409,6 +409,36 @@ def test_a_candidate_stands_behind_every_control_entry_of_its_offset_and_before_
 
 def test_the_events_that_a_plan_names_are_those_of_all_campaigns_whatever_their_state() -> None:
     catalogue = a_catalogue(a_campaign("a", "A"), a_campaign("b", "B"), a_campaign("c", "C", when={"end": "2025-11-30T00:00Z"}))
-    plan = compile_plan(intervene(intervene(catalogue, Verb.STOP, "a"), Verb.PAUSE, "b"))
-    assert plan.named == {"A", "B", "C"}
-    assert set(plan.triggers) == {"C"}
+    partition = Partition(compile_plan(intervene(intervene(catalogue, Verb.STOP, "a"), Verb.PAUSE, "b")))
+    assert partition.plan.named == {"A", "B", "C"}
+    assert partition.take(*(charged(T0, "x", event=name, user=name) for name in "ABC")) == []
+    assert len(partition.state.ids) == 3
+
+
+def test_campaigns_that_ask_for_values_are_found_among_many_in_order() -> None:
+    def asking(name: str, *conditions: tuple[str, str, Any]) -> dict[str, Any]:
+        return a_campaign(name, qualify={"where": [{"property": p, "op": op, "value": value} for p, op, value in conditions]})
+
+    partition = Partition(
+        a_plan(
+            asking("i", ("store", "eq", "7")),
+            asking("h", ("store", "in", ["7", "8", 7])),
+            asking("g", ("amount", "gt", 5), ("store", "eq", 7)),
+            asking("f", ("plan", "eq", True)),
+            asking("e", ("plan", "in", [1, True])),
+            asking("d", ("plan", "eq", 1)),
+            a_campaign("c"),
+            asking("b", ("store", "ne", "7")),
+            asking("a", ("store", "eq", "9")),
+        )
+    )
+    expected = {
+        "b c e f h": {"store": 7, "plan": True, "amount": 5},
+        "b c d e g h": {"store": 7, "plan": 1, "amount": 6},
+        "c h i": {"store": "7", "plan": "1", "amount": 6},
+        "b c h": {"store": "8"},
+        "a b c": {"store": "9", "plan": [1]},
+        "c": {"store": ["7"]},
+    }
+    for number, (names, properties) in enumerate(expected.items()):
+        assert [one.campaign for one in partition.take(charged(T0 + number, **properties))] == names.split()

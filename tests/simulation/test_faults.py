@@ -1,0 +1,133 @@
+"""Whatever is lost, repeated, delayed, killed, frozen or forgotten: each cause is rewarded once, within every limit, or denied.
+
+A seed decides everything: documents, records, publications, faults, and the order of steps. `pytest tests/simulation --seed N` runs one
+and prints its history.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from livepromo.ledger import sources
+from livepromo.ledger.deciding import Row
+from livepromo.model.decisions import Candidate
+from livepromo.worker import decide
+from livepromo.worker.failpoints import STEPS
+from simulation.faults import KINDS
+from simulation.kafka_model import Kafka
+from simulation.verdict import verdict_of
+from simulation.world import describe
+
+SEEDS = 500
+A_CHUNK = 25
+NIGHTLY_SEEDS = 20_000
+A_NIGHTLY_CHUNK = 500
+
+Known = dict[int, sources.Source]
+
+
+def run_all(seeds: Iterable[int], folder: Path) -> None:
+    """Run seeds; fail at the first that has a problem, or of which a fault that it wanted never struck."""
+    for seed in seeds:
+        world, problems = verdict_of(seed, folder)
+        assert not problems, f"seed {seed}: {len(problems)} problems; pytest tests/simulation --seed {seed}\n" + "\n".join(problems[:5])
+        assert world.faults.wanted <= {kind for kind, times in world.faults.struck.items() if times}, describe(world)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, A_CHUNK))
+def test_no_seed_loses_repeats_or_oversteps_anything(first: int, tmp_path: Path) -> None:
+    run_all(range(first, first + A_CHUNK), tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("first", range(SEEDS, SEEDS + NIGHTLY_SEEDS, A_NIGHTLY_CHUNK))
+def test_no_seed_of_many_loses_repeats_or_oversteps_anything(first: int, tmp_path: Path) -> None:
+    run_all(range(first, first + A_NIGHTLY_CHUNK), tmp_path)
+
+
+def test_the_seed_asked_for(asked_seed: int, tmp_path: Path) -> None:
+    world, problems = verdict_of(asked_seed, tmp_path, keep_history=True)
+    print("\n".join(world.history or []))
+    print(describe(world))
+    assert not problems, "\n".join(problems)
+
+
+def test_the_same_seed_is_the_same_history(tmp_path: Path) -> None:
+    first, second = (verdict_of(7, tmp_path, keep_history=True).world.history for _ in range(2))
+    assert first == second
+
+
+def test_every_kind_of_fault_strikes_and_every_named_step_is_struck_at(tmp_path: Path) -> None:
+    struck: Counter[str] = Counter()
+    at: Counter[str] = Counter()
+    refused = 0
+    for seed in range(10_000, 10_150):
+        world, problems = verdict_of(seed, tmp_path)
+        assert not problems, f"seed {seed}: {problems[0]}"
+        struck.update(world.faults.struck)
+        at.update(world.struck_at)
+        refused += world.kafka.refused
+    assert {kind for kind in KINDS if struck[kind] >= 10} == set(KINDS), struck
+    assert not STEPS - at.keys(), at
+    assert refused >= 10, "appends of older owners"
+
+
+# -- controls: without one of the things that keep us right, seeds must fail ------------------------------------------
+
+
+def first_that_fails(folder: Path, said: str) -> int | None:
+    """Return the first seed that has a problem of this kind."""
+    for seed in range(SEEDS):
+        if any(said in problem for problem in verdict_of(seed, folder).problems):
+            return seed
+    return None
+
+
+def without_the_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the broker take what older owners append."""
+    monkeypatch.setattr(Kafka, "fences", lambda *_: False)
+
+
+def without_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take rows as the table gives them, whatever they are of."""
+
+    async def rows_of(owner: decide.DecideOwner, candidates: Sequence[Candidate]) -> dict[str, Row]:
+        names = sorted({limit.row for candidate in candidates for limit in candidate.limits})
+        applied = owner._applied
+        assert applied is not None
+        _, rows = await owner._shared.patiently("reading rows", lambda: owner._table.read(owner.partition, applied.generation, names))
+        return rows
+
+    monkeypatch.setattr(decide.DecideOwner, "_rows_of", rows_of)
+
+
+def without_memory_of_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decide every candidate that comes, whatever has come before."""
+
+    def admit_all(known: Known, batches: Sequence[sources.CandidateBatch]) -> tuple[Known, list[tuple[int, Candidate]]]:
+        moved, _ = sources.admit_all(known, batches)
+        return moved, [(batch.source, candidate) for batch in batches for candidate in batch.candidates]
+
+    monkeypatch.setattr(decide, "admit_all", admit_all)
+
+
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [
+        (without_the_fence, "void records"),
+        (without_the_fence, "not owed"),
+        (without_applied, "beyond"),
+        (without_memory_of_candidates, "2 times"),
+    ],
+    ids=["fence", "fence: harm", "applied", "memory"],
+)
+def test_a_control_makes_a_seed_fail(
+    control: Callable[[pytest.MonkeyPatch], None], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    control(monkeypatch)
+    assert first_that_fails(tmp_path, said) is not None
