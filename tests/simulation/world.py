@@ -22,7 +22,7 @@ from livepromo.worker.deliver import DeliverOwner
 from livepromo.worker.match import MatchOwner
 from livepromo.worker.shared import Topics
 from simulation import havoc
-from simulation.drawing import Author, Drawn, Traffic
+from simulation.drawing import POOL, Author, Drawn, Traffic
 from simulation.faults import Faults
 from simulation.kafka_model import Kafka
 from simulation.processes import CATALOGUE, Driver, Owner, WorkerProcess, void_records
@@ -289,7 +289,7 @@ class World:
         if match_stage:
             owner = MatchOwner(number, shared, process.publications, TZDATA)
         elif decide_stage:
-            owner = DecideOwner(number, shared, process.table, MemoryShelf({}))
+            owner = DecideOwner(number, shared, process.table, MemoryShelf({f"coupon/{POOL}": self.author.codes}))
         else:
             owner = DeliverOwner(number, shared)
         driver = process.drivers[stage, number] = Driver(stage, number, owner)
