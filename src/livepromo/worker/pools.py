@@ -17,6 +17,7 @@ from livepromo.streaming.log import Log
 from livepromo.telemetry import clock
 from livepromo.worker.publishing_changes import kafka_log
 from livepromo.worker.shelf import TopicShelf
+from livepromo.worker.watching import Codes
 
 
 async def codes_left(settings: Settings, pools: Iterable[str], partitions: int) -> dict[str, int]:
@@ -24,19 +25,19 @@ async def codes_left(settings: Settings, pools: Iterable[str], partitions: int) 
 
     Raises the UnavailableError of Kafka or of the table.
     """
-    table = RedisTable(settings.redis, settings.namespace)
+    table, ledger = RedisTable(settings.redis, settings.namespace), settings.topic("ledger")
     try:
         async with kafka_log(settings) as log:
             shelf = TopicShelf(log, settings.topic("codes"), partitions, NoChunks(), monotonic=clock.monotonic_s)
-            return {
-                pool: await left_of(log, settings.topic("ledger"), table, shelf, partition_of(pool, partitions), pool) for pool in pools
-            }
+            return {pool: (await codes_of_now(log, ledger, table, shelf, partition_of(pool, partitions), pool)).left for pool in pools}
     finally:
         await table.close()
 
 
-async def left_of(log: Log, ledger: str, table: Table, shelf: Shelf, partition: int, pool: str) -> int:  # noqa: PLR0913, PLR0917 - all that is asked
-    """Return how many codes of a pool are left when the ledger is asked for its end, however far behind the table is.
+async def codes_of_now(  # noqa: PLR0913, PLR0917 - all that is asked
+    log: Log, ledger: str, table: Table, shelf: Shelf, partition: int, pool: str
+) -> Codes:
+    """Return what a pool has, and has left when the ledger is asked for its end, however far behind the table is.
 
     The table's row spares reading the ledger up to where it stands. It may have forgotten everything: then the whole ledger is read.
     """
@@ -57,4 +58,4 @@ async def left_of(log: Log, ledger: str, table: Table, shelf: Shelf, partition: 
             if isinstance(entry, GrantEntry):
                 taken += sum(much for name, slot, much in entry.adds if name == row and slot == TAKEN)
     size = (await shelf.stock(pool, 0, 0)).size  # asked for last, so that it is not behind what was given
-    return size - taken
+    return Codes(size, size - taken)
