@@ -45,7 +45,9 @@ async def get(kind: str | None = None, name: str | None = None, /, *, json: bool
     if json:
         put(json_bytes(shown).decode())
     else:
-        columns = ["state", "revision", "budget", "spent", "left", "codes", "codes_left"]
+        columns = ["state", "revision", "budget", "spent", "left"]
+        if any(one["codes"] is not None for one in shown):
+            columns += ["codes", "codes_left"]
         head = ["document", *(column.replace("_", " ") for column in columns)]
         table(head, [[f"{one['kind']}/{one['id']}", *(_cell(one[column]) for column in columns)] for one in shown])
 
