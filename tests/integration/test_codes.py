@@ -37,7 +37,7 @@ def installation(kafka: KafkaCluster, redis_server: RedisServer, name: str, tmp_
 
 @pytest.fixture
 def with_pools(installation: Installation) -> Installation:
-    installation.cli("apply", write(installation, "pools.yaml", "---".join((COUPON, VOUCHERS, SINGLE))), "--no-wait")
+    installation.cli("apply", write(installation, "pools.yaml", f"{COUPON}---{VOUCHERS}---{SINGLE}"), "--no-wait")
     return installation
 
 
