@@ -153,6 +153,7 @@ async def test_a_copy_that_is_damaged_or_of_another_code_counts_as_missing(chunk
     for damaged in (b"", b"nonsense", value[:-1], value.replace(b"CODE-0000003", b"CODE-0000009"), b"\x02" + value[1:]):
         client.set(key, damaged)
         assert (await a_shelf(log, chunks).stock(POOL, 0, 5)).codes == tuple(numbered(5))
+        assert client.get(key) == value or len(damaged) == len(value), "one of another length is replaced"
 
 
 async def test_another_worker_copies_nothing_that_is_there(chunks: RedisChunks, client: Any) -> None:
@@ -205,7 +206,8 @@ async def test_with_redis_away_nothing_is_known_and_afterwards_everything(tmp_pa
                 await shelf.stock(POOL, 10, 5)
             assert "CODE" not in str(away.value)
         server.start()
-        assert (await shelf.stock(POOL, 990, 20)).codes == tuple(numbered(20, first=990))
+        stock = await shelf.stock(POOL, 990, 20)
+        assert (stock.codes, stock.size) == (tuple(numbered(20, first=990)), 1_500), "no record was taken twice"
     finally:
         await chunks.close()
         server.stop()

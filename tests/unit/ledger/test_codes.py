@@ -57,11 +57,12 @@ def test_a_record_holds_its_codes_in_order(some: list[str]) -> None:
 
 @given(codes, st.data())
 def test_a_record_that_was_changed_anywhere_is_refused_without_a_code_in_the_message(some: list[str], data: st.DataObject) -> None:
+    some = [f"§§{code}" for code in some]  # which no message says for another reason
     payload = bytearray(packed(some))
     payload[data.draw(st.integers(0, len(payload) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(FormatError) as refused:
         unpacked(bytes(payload))
-    assert not any(len(code) > 3 and code in str(refused.value) for code in some)
+    assert "§§" not in str(refused.value)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x01", b"\x02" + bytes(20)])
