@@ -207,7 +207,10 @@ async def test_with_redis_away_nothing_is_known_and_afterwards_everything(tmp_pa
             assert "CODE" not in str(away.value)
         server.start()
         stock = await shelf.stock(POOL, 990, 20)
-        assert (stock.codes, stock.size) == (tuple(numbered(20, first=990)), 1_500), "no record was taken twice"
+        assert (stock.codes, stock.size) == (tuple(numbered(20, first=990)), 1_500)
+        await put(log, POOL, *numbered(1, first=1_500))
+        stock = await shelf.stock(POOL, 1_499, 9)
+        assert (stock.codes, stock.size) == (tuple(numbered(2, first=1_499)), 1_501), "no record was taken twice"
     finally:
         await chunks.close()
         server.stop()
