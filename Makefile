@@ -28,6 +28,9 @@ nightly: setup java redis
 
 bench: setup java redis
 	$(RUN)python -m benchmarks.throughput $(ARGS)
+	$(RUN)python -m benchmarks.latency
+	$(RUN)python -m benchmarks.rebuild
+	$(RUN)python -m benchmarks.core
 
 # Everything that is installed is in requirements.lock: exact versions and hashes for every platform, no addresses.
 .venv/ready: requirements.lock pyproject.toml | $(UV)

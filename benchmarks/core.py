@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from benchmarks.load import FIRST_MS, documents, events, rules_for
+
 from livepromo.behaviour.decoding import decode
 from livepromo.documents.catalogue import Catalogue, Publication, key_of, take
 from livepromo.documents.files import read_files
@@ -28,11 +29,11 @@ from livepromo.ledger.deciding import Row, decide_all
 from livepromo.ledger.entries import encode, grant_entry
 from livepromo.ledger.sources import CandidateBatch, decode_batch, encode_batch
 from livepromo.model.decisions import Candidate, Grant
-from livepromo.model.records import DeadReason, Malformed, Position
+from livepromo.model.records import DeadReason, Malformed, Position, Record
 
 SLICE = 2_000
 RECEIVED_MS = FIRST_MS + 86_400_000 * 30
-_BUG = Malformed(DeadReason.BUG)
+_BUG: Record = Malformed(DeadReason.BUG)
 Answer = TypeVar("Answer")
 
 

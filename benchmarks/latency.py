@@ -15,12 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-
 from benchmarks.load import CAMPAIGNS, FIRST_MS, Rules, VoidError, documents, events, rules_for
 from benchmarks.running import GRANTED, PARTITIONS, STAGES, Installation, Servers, machine, say, servers, until, written
+from confluent_kafka import Consumer, Producer, TopicPartition
 
-WARM_UP_S = 5.0
+WARM_UP_S = 10.0  # of the worker and of the broker, which compiles what it runs often
 GENTLE = 2_000
 _SENT_AT = b'"ts":'
 

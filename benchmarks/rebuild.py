@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import redis
-
 from benchmarks.load import Rules, documents, events
 from benchmarks.running import STAGES, Installation, machine, say, servers, until, written
 

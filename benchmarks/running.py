@@ -20,10 +20,10 @@ from urllib.request import urlopen
 
 import msgspec
 import psutil
+from benchmarks.load import Given, Sent, given
 from confluent_kafka import OFFSET_INVALID, Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.load import Given, Sent, given
 from livepromo.sandbox.servers import KafkaCluster, RedisServer, free_ports
 
 PRODUCTION_JVM = ("-Xmx1g", "-XX:-UseSerialGC", "-XX:+UseG1GC", "-XX:TieredStopAtLevel=4")
@@ -117,13 +117,13 @@ class Kafka:
             if start >= end:
                 continue
             consumer.assign([TopicPartition(topic, number, start)])
-            while start < end:
-                messages = consumer.consume(10_000, 1.0)
-                for message in messages:
+            at = start
+            while at < end:
+                for message in consumer.consume(10_000, 1.0):
                     if message.error() is not None:  # only that the end was reached
-                        start = max(start, message.offset())
+                        at = max(at, message.offset())
                         continue
-                    start = message.offset() + 1
+                    at = message.offset() + 1
                     yield message.key(), message.value()
 
 
@@ -218,7 +218,7 @@ class Installation:
     def worker(self, stages: str) -> Process:
         """Start a worker of some stages; `wait_ready` waits until it has taken all partitions over."""
         port = free_ports(1)[0]
-        words = [_LIVEPROMO, "worker", "--stages", stages, "--log-level", "INFO"]
+        words: list[str | Path] = [_LIVEPROMO, "worker", "--stages", stages, "--log-level", "INFO"]
         log = self._servers.home / f"{self.name}-{stages}-{len(self._workers)}.log"
         process = Process(words, self.environ | {"LIVEPROMO_METRICS_PORT": str(port)}, log)
         self._workers.append(process)
@@ -291,7 +291,9 @@ class Servers:
     def redis_info(self) -> dict[str, str]:
         """Return what Redis says of itself."""
         said = subprocess.run(
-            [Path(self.redis.binary).with_name("redis-cli"), "-p", str(self.redis.port), "INFO", "everything"], capture_output=True, check=True
+            [Path(self.redis.binary).with_name("redis-cli"), "-p", str(self.redis.port), "INFO", "everything"],
+            capture_output=True,
+            check=True,
         ).stdout.decode()
         return dict(line.split(":", 1) for line in said.split("\r\n") if ":" in line)
 

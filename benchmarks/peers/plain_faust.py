@@ -15,7 +15,6 @@ import faust
 import msgspec
 import orjson
 import redis.asyncio
-
 from benchmarks.load import CAMPAIGNS, DAY_MS, PER_DAY, POINTS_PERCENT, Rules
 
 # The user's day, then the campaign's budget: the order in which livepromo looks at limits.
@@ -52,7 +51,11 @@ class Outcome(msgspec.Struct):
 def main(task: Task) -> None:
     """Read every event, and end."""
     app = faust.App(
-        "plain-faust", broker=f"kafka://{task.bootstrap}", topic_disable_leader=True, web_enabled=False, consumer_auto_offset_reset="earliest"
+        "plain-faust",
+        broker=f"kafka://{task.bootstrap}",
+        topic_disable_leader=True,
+        web_enabled=False,
+        consumer_auto_offset_reset="earliest",
     )
     events = app.topic(task.events, value_serializer="raw", key_serializer="raw")
     granted = app.topic(task.granted, value_serializer="raw", key_serializer="raw")
@@ -63,6 +66,7 @@ def main(task: Task) -> None:
         by_event.setdefault(campaign.event, []).append((campaign.id, frozenset(campaign.categories), cap))
     table = redis.asyncio.Redis.from_url(task.redis)
     check = table.register_script(SCRIPT)
+    result = Path(task.result)
     outcome = Outcome(0.0, 0.0, 0, 0)
     began: list[float] = []
     read = 0
@@ -88,14 +92,19 @@ def main(task: Task) -> None:
                         "user": event["user"],
                         "granted_at": event["ts"],
                         "cause": {"kind": "did", "event_id": event["id"], "event": event["event"], "ts": event["ts"]},
-                        "reward": {"type": "points", "wallet": "bench", "points": units / 100, "metadata": {"product": properties["product"]}},
+                        "reward": {
+                            "type": "points",
+                            "wallet": "bench",
+                            "points": units / 100,
+                            "metadata": {"product": properties["product"]},
+                        },
                     }
                     await granted.send(key=event["user"].encode(), value=orjson.dumps(grant))
             read += 1
             if read == task.count:
                 await app.producer.flush()
                 outcome.cpu_s, outcome.wall_s = time.process_time() - began[0], time.monotonic() - began[1]
-                Path(task.result).write_bytes(msgspec.json.encode(outcome))
+                result.write_bytes(msgspec.json.encode(outcome))  # noqa: ASYNC240 - the last thing it does
                 os._exit(0)
 
     app.agent(events)(reward)

@@ -63,12 +63,28 @@ class Chaos:
             self._sent_at = now
 
     def send_until(self, holds: Callable[[], bool], what: str, seconds: float = 90) -> None:
+        """Send a few at a time until it holds."""
+
         def sent() -> bool:
             self.send()
             self.keep_one()
             return holds()
 
         until(sent, seconds, what)
+
+    def send_for(self, seconds: float) -> None:
+        """Send for so long."""
+        began = time.monotonic()
+        self.send_until(lambda: time.monotonic() > began + seconds, "time passes")
+
+    def until_done(self, seconds: float = 120) -> None:
+        """Wait, without sending, until all stages have done everything."""
+
+        def done() -> bool:
+            self.keep_one()
+            return self.installation.done()
+
+        until(done, seconds, lambda: f"everything is read, decided and delivered: {self.installation.standing()}")
 
     def keep_one(self) -> None:
         """Object if the steady worker ended, unless it was so slow that another took over: then a new one begins."""
@@ -109,12 +125,12 @@ class Chaos:
         victim = self.installation.worker(failpoints=f"{step}=freeze@{nth}")
         self.send_until(lambda: victim.stands_still, f"{step} is reached {nth} times")
         victim.wait_until_stopped()
-        began = time.monotonic()
-        self.send_until(lambda: time.monotonic() > began + SESSION_S, "the session is over")
-        self.installation.until_done()  # hence by the others
+        self.send_for(SESSION_S)
+        self.until_done()  # hence by the others
         victim.thaw()
         self.frozen += 1
-        self.send_until(lambda: victim.code is not None or self.installation.done(), "the zombie is gone, or one of the group again")
+        self.send_for(SESSION_S)
+        self.until_done()  # with the zombie, if it had nothing to append and is one of the group again
         if victim.code is None:
             victim.kill()
             self.ended(victim, -signal.SIGKILL)
@@ -149,8 +165,7 @@ class Chaos:
     def finish(self) -> None:
         """Send the rest, and wait until everything is done."""
         self.send(len(self._records))
-        self.keep_one()
-        self.installation.until_done(300)
+        self.until_done(300)
         assert self.steady.stop() == 0
 
 
@@ -207,7 +222,7 @@ def test_every_step_killed_twice_five_frozen_workers_and_redis_lost_and_rolled_b
     installation: Installation, own_redis: RedisServer
 ) -> None:
     assert STRIKES.keys() == STEPS
-    faults: list[Callable[[Chaos], None]] = [lambda chaos, step=step: chaos.kill_at(step) for step in STEPS for _ in range(2)]
+    faults: list[Callable[[Chaos], None]] = [lambda chaos, step=step: chaos.kill_at(step) for step in sorted(STEPS) for _ in range(2)]
     faults += [lambda chaos, step=step: chaos.freeze_at(step) for step in FREEZES]
     faults += [Chaos.kill_steady, Chaos.forget, Chaos.forget]
     random.Random(3).shuffle(faults)

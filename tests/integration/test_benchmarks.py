@@ -17,6 +17,6 @@ def test_both_systems_run_and_every_grant_is_recounted(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "benchmarks.throughput", "--events", "20000", "--json", tmp_path / "result.json"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert "grants recounted: all right, none missing, none twice" in done.stdout
+    assert "grants recounted: all right, none missing, none twice" in done.stdout, done.stdout
     assert "plain Faust : livepromo" in done.stdout
     assert (tmp_path / "result.json").exists()

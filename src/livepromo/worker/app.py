@@ -41,6 +41,7 @@ from livepromo.worker.watching import report_campaigns
 STAGES: tuple[StageName, ...] = ("match", "decide", "deliver")
 LOOK_S = 0.25
 REPORT_S = 2.0
+SLICE_RECORDS = 5_000  # in a backlog; larger ones cost a little less, and hold the loop for longer than the 25 ms that these take
 NO_PROGRESS_S = 60.0
 FAUST_SETTINGS: dict[str, Any] = {
     "agent_supervisor": "mode.CrashingSupervisor",  # an agent that raised is a bug: the process ends, nothing is acknowledged
@@ -98,7 +99,7 @@ class Worker:
                 release=self._release,
                 end=self.end,
                 metrics=self.metrics,
-                feed_settings={"session_s": settings.session_ms / 1000},
+                feed_settings={"session_s": settings.session_ms / 1000, "slice_records": SLICE_RECORDS},
             )
             for name in stages
         ]

@@ -13,6 +13,7 @@ from livepromo.ledger.shelf import Shelf
 from livepromo.ledger.sources import CandidateBatch, admit_all, decode_batch, remember_all
 from livepromo.ledger.table import Applied, Table, next_generation
 from livepromo.model.decisions import Candidate, Denial, Grant
+from livepromo.streaming.errors import FencedError
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.offsets import Slice
 from livepromo.worker.match import Sent, add_denial
@@ -73,6 +74,8 @@ class DecideOwner:
         applied, progress = await self._table.progress(self.partition)
         if applied is None or progress is None or applied.offset > end:
             if applied is not None:
+                if not await self.journal.still_ours():  # then it is we who are behind: a newer owner has brought the table further
+                    raise FencedError(f"{self._shared.topics.ledger}[{self.partition}] is somebody else's: the table stands at {applied}")
                 self._regressed(applied)
             return await self._fold_anew(applied, Applied(next_generation(applied, self.journal.epoch), 0))
         return await self._fold_from(applied, applied, progress)
