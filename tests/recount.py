@@ -141,7 +141,7 @@ def check_delivered(installation: Installation, grants: Sequence[Grant]) -> int:
         name = said["grant_id"]
         assert bodies.get(name) == record.value, f"delivered, but not as in the ledger: {record}"
         assert record.key == said["user"].encode(), record
-        wanted = {"grant-id": name.encode(), "campaign": said["campaign"].encode(), "reward-type": b"points"}
+        wanted = {"grant-id": name.encode(), "campaign": said["campaign"].encode(), "reward-type": said["reward"]["type"].encode()}
         assert dict(record.headers) == wanted, record
         before = seen.setdefault(name, record)
         assert (before.value, before.key, before.headers, before.partition) == (record.value, record.key, record.headers, record.partition)

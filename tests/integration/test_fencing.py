@@ -53,12 +53,12 @@ class _Journals:
     async def make(self, **config: str) -> None:
         await ensure(self.servers, [TopicSpec(self.topic, 2, config)])
 
-    def new(self, partition: int = 0) -> Journal:
-        self.all.append(Journal(self.log, self.topic, partition, monotonic=time.monotonic))
+    def new(self, partition: int = 0, name: str | None = None) -> Journal:
+        self.all.append(Journal(self.log, self.topic, partition, monotonic=time.monotonic, name=name))
         return self.all[-1]
 
-    async def owner(self, partition: int = 0) -> Journal:
-        journal = self.new(partition)
+    async def owner(self, partition: int = 0, name: str | None = None) -> Journal:
+        journal = self.new(partition, name)
         await journal.claim()
         return journal
 
@@ -110,12 +110,25 @@ async def test_the_owner_of_one_partition_is_not_the_owner_of_another(journals: 
         await second.append([(b"u1", b"stale")])
 
 
+async def test_owners_by_name_share_a_partition_and_each_fences_only_who_had_its_name(journals: _Journals) -> None:
+    first, other = await journals.owner(name="coupon/a"), await journals.owner(name="coupon/b")
+    second = await journals.owner(name="coupon/a")
+    for journal in (other, second):
+        await journal.append([(b"x", b"mine")])
+    with pytest.raises(FencedError):
+        await first.append([(b"coupon/a", b"stale")])
+    markers = [
+        (r.key, r.offset) async for some in journals.log.read(journals.topic, 0, 0, other.end) for r in some if r.value == seal(0, b"")
+    ]
+    assert markers == [(b"coupon/a", first.epoch), (b"coupon/b", other.epoch), (b"coupon/a", second.epoch)]
+
+
 async def test_an_append_between_a_claim_and_its_marker_counts(journals: _Journals) -> None:
     old, new = await journals.owner(), journals.new()
     claim = journals.log.claim
 
-    async def claim_late(topic: str, partition: int) -> KafkaWriter:
-        writer = await claim(topic, partition)
+    async def claim_late(topic: str, partition: int, name: str | None = None) -> KafkaWriter:
+        writer = await claim(topic, partition, name)
         await old.append([(b"u1", b"between")])
         assert isinstance(writer, KafkaWriter)
         return writer

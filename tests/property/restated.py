@@ -1,4 +1,7 @@
-"""The rules of did campaigns restated from the specification alone, as plainly as can be: every grant is kept and counted anew."""
+"""The rules of did campaigns restated from the specification alone, as plainly as can be: every grant is kept and counted anew.
+
+Rewards of every type. A pool's codes are given in their order, each once.
+"""
 
 from __future__ import annotations
 
@@ -187,9 +190,9 @@ def numeric(properties: dict[str, Any], of: str) -> Fraction:
     return value
 
 
-def earned(points: Document, wallet: Document, properties: dict[str, Any], name: GrantId) -> Fraction:
+def earned(reward: Document, wallet: Document, properties: dict[str, Any], name: GrantId) -> Fraction:
     """Return what a reward is worth: compute, round, clamp (R20-R26)."""
-    earn, decimals = points["earn"], wallet.get("decimals", 0)
+    earn, decimals = reward["earn"], wallet.get("decimals", 0)
     if "flat" in earn:
         amount = exact(earn["flat"])
     elif "random" in earn:
@@ -200,8 +203,8 @@ def earned(points: Document, wallet: Document, properties: dict[str, Any], name:
     else:
         amount = numeric(properties, earn["of"]) // exact(earn["per"]) * exact(earn["points"])
     amount = rounded(amount, decimals, wallet.get("rounding", "down"))
-    if "max_per_reward" in points:
-        amount = min(amount, exact(points["max_per_reward"]))
+    if "max_per_reward" in reward:
+        amount = min(amount, exact(reward["max_per_reward"]))
     if amount <= 0:
         raise Refusal("amount_not_positive")
     if amount * 10**decimals >= 10**15:
@@ -212,8 +215,9 @@ def earned(points: Document, wallet: Document, properties: dict[str, Any], name:
 class Recount:
     """Takes lines one at a time; `decisions` are (grant or denial, tree) in order."""
 
-    def __init__(self, documents: list[Document]) -> None:
-        self.wallets = {one["id"]: one for one in documents if one["kind"] == "wallet"}
+    def __init__(self, documents: list[Document], codes: dict[str, list[str]]) -> None:
+        self.documents = {(one["kind"], one["id"]): one for one in documents}
+        self.codes = {pool: list(some) for pool, some in codes.items()}
         self.campaigns = sorted((one for one in documents if one["kind"] == "campaign"), key=lambda one: one["id"].encode())
         self.named = {one["qualify"]["live"]["event"] for one in self.campaigns}
         self.stream: int | None = None
@@ -286,12 +290,66 @@ class Recount:
             body = {**head, "decided_at": time, "cause": cause, "reason": refusal.reason, **refusal.more}
             self.decisions.append(("denial", tree(body)))
         else:
-            self.grants.append(Given(campaign["id"], sent.user, time, reward["points"]))
+            amount = next((reward[name] for name in ("points", "value") if name in reward), 1)
+            self.grants.append(Given(campaign["id"], sent.user, time, Fraction(amount)))
             self.decisions.append(("grant", tree({"grant_id": granted, **head, "granted_at": time, "cause": cause, "reward": reward})))
 
     def _reward(self, campaign: Document, sent: Sent, time: int, cause: Document, granted: GrantId) -> Document:
-        points = campaign["reward"]["points"]
-        wallet = self.wallets[points["wallet"]]
+        [(kind, reward)] = campaign["reward"].items()
+        match kind:
+            case "points":
+                return self._points(campaign, reward, sent, time, cause, granted)
+            case "coupon":
+                return self._coupon(campaign, reward, sent, time)
+            case "voucher":
+                return self._voucher(campaign, reward, sent, time)
+            case _:
+                return self._custom(campaign, reward, sent, time, cause, granted)
+
+    def _unexpired(self, document: Document, time: int, reason: str) -> None:
+        if "expires" in document and time >= instant(document["expires"]):
+            raise Refusal(reason)
+
+    def _code(self, pool: str) -> str:
+        if not self.codes.get(pool):
+            raise Refusal("codes_exhausted")
+        return self.codes[pool].pop(0)
+
+    def _coupon(self, campaign: Document, reward: Document, sent: Sent, time: int) -> Document:
+        coupon = self.documents["coupon", reward["coupon"]]
+        self._unexpired(coupon, time, "coupon_unavailable")
+        self._within_limits(campaign, reward, sent.user, time, Fraction(1))
+        return {
+            "type": "coupon",
+            "coupon": coupon["id"],
+            "kind": coupon["type"],
+            "code": coupon["code"] if coupon["type"] == "single" else self._code(f"coupon/{coupon['id']}"),
+            "redeemable_at": time + (length(reward["redeem_after"]) if "redeem_after" in reward else 0),
+            "redemption_allowance": coupon.get("user_redemption_limit", 1),
+        }
+
+    def _voucher(self, campaign: Document, reward: Document, sent: Sent, time: int) -> Document:
+        codes = self.documents["voucher_list", f"{reward['partner']}/{reward['list_tag']}"]
+        self._unexpired(codes, time, "list_unavailable")
+        self._within_limits(campaign, reward, sent.user, time, Fraction(1))
+        body = {"type": "voucher", "partner": reward["partner"], "list_tag": reward["list_tag"]}
+        return {**body, "code": self._code(f"voucher_list/{codes['id']}"), "redemption_allowance": codes.get("user_redemption_limit", 1)}
+
+    def _custom(self, campaign: Document, reward: Document, sent: Sent, time: int, cause: Document, granted: GrantId) -> Document:
+        wanted = Fraction(1)
+        what = {"item": reward.get("item")}
+        if "credits" in reward:
+            what = {"wallet": reward["credits"]["wallet"]}
+            wanted = earned(reward["credits"], self.documents["wallet", what["wallet"]], sent.properties, granted)
+        amount = self._within_limits(campaign, reward, sent.user, time, wanted)
+        user_key = reward.get("identifiers", {}).get("user_id", "userId")
+        told = {"type": "custom", "value": amount, "metadata": self._metadata(campaign, sent, cause, granted)}
+        body = {"type": "custom", "endpoint": reward["endpoint"], **what, "value": amount}
+        body["payload"] = {"user": {user_key: sent.user}, "reward": told}
+        return body if amount == wanted else {**body, "requested": wanted}
+
+    def _points(self, campaign: Document, points: Document, sent: Sent, time: int, cause: Document, granted: GrantId) -> Document:
+        wallet = self.documents["wallet", points["wallet"]]
         wanted = earned(points, wallet, sent.properties, granted)
         validity = points.get("validity", {})
         active = time + (length(validity["activate_after"]) if "activate_after" in validity else 0)
@@ -302,33 +360,43 @@ class Recount:
                 raise Refusal("would_be_expired")
         elif "expire_after" in validity:
             expires = active + length(validity["expire_after"])
-        amount = self._within_limits(campaign, sent.user, time, wanted)
+        amount = self._within_limits(campaign, points, sent.user, time, wanted)
         reward = {"type": "points", "wallet": wallet["id"], "points": amount, "active_at": active, "expires_at": expires}
         reward["metadata"] = self._metadata(campaign, sent, cause, granted)
         return reward if amount == wanted else {**reward, "requested": wanted}
 
-    def _within_limits(self, campaign: Document, user: str, time: int, wanted: Fraction) -> Fraction:
-        points, zone = campaign["reward"]["points"], campaign.get("timezone", "UTC")
+    def _within_limits(self, campaign: Document, reward: Document, user: str, time: int, wanted: Fraction) -> Fraction:
+        zone, budget = campaign.get("timezone", "UTC"), reward.get("budget", {})
+        counts = "item" in reward or ("credits" not in reward and "earn" not in reward)
         all_of_it = [grant for grant in self.grants if grant.campaign == campaign["id"]]
         own = [grant for grant in all_of_it if grant.user == user]
-        recurrence = points.get("recurrence", {})
-        if "total" in recurrence and len(own) >= recurrence["total"]:
-            raise Refusal("user_total", limit=recurrence["total"], used=len(own))
-        for kind in ("day", "week", "month"):
-            used = sum(period(kind, grant.at, zone) == period(kind, time, zone) for grant in own)
-            if kind in recurrence and used >= recurrence[kind]:
-                resets = next_begins(kind, time // QUARTER, zone)
-                raise Refusal("user_" + kind, limit=recurrence[kind], used=used, resets_at=resets)
+        recurrence = {"total": reward["max_per_user"]} if "max_per_user" in reward else reward.get("recurrence", {})
+        self._counted("user_total", "user_", recurrence, own, time, zone)
+        if counts:
+            whole = {"total": reward["max_per_campaign"]} if "max_per_campaign" in reward else dict(budget)
+            if "campaign" in budget:
+                whole["total"] = budget["campaign"]
+            self._counted("campaign_limit", "campaign_", whole, all_of_it, time, zone)
+            return wanted
         amount = wanted
         for whose, grants in (("user", own), ("campaign", all_of_it)):
-            if whose not in points.get("budget", {}):
+            if whose not in budget:
                 continue
-            budget, spent = exact(points["budget"][whose]), sum((grant.amount for grant in grants), Fraction(0))
-            if spent + wanted > budget:
-                if points.get("on_insufficient") != "partial" or spent >= budget:
-                    raise Refusal(whose + "_budget", limit=budget, used=spent, requested=wanted)
-                amount = min(amount, budget - spent)
+            cap, spent = exact(budget[whose]), sum((grant.amount for grant in grants), Fraction(0))
+            if spent + wanted > cap:
+                if reward.get("on_insufficient") != "partial" or spent >= cap:
+                    raise Refusal(whose + "_budget", limit=cap, used=spent, requested=wanted)
+                amount = min(amount, cap - spent)
         return amount
+
+    def _counted(self, in_all: str, prefix: str, caps: Document, grants: list[Given], time: int, zone: str) -> None:
+        """Refuse what would be more rewards than the caps allow, in all, or in its day, week or month."""
+        if "total" in caps and len(grants) >= caps["total"]:
+            raise Refusal(in_all, limit=caps["total"], used=len(grants))
+        for kind in ("day", "week", "month"):
+            used = sum(period(kind, grant.at, zone) == period(kind, time, zone) for grant in grants)
+            if kind in caps and used >= caps[kind]:
+                raise Refusal(prefix + kind, limit=caps[kind], used=used, resets_at=next_begins(kind, time // QUARTER, zone))
 
     def _metadata(self, campaign: Document, sent: Sent, cause: Document, granted: GrantId) -> Document:
         facts = {
@@ -343,7 +411,8 @@ class Recount:
             "event_ts": cause["ts"],
         }
         found: Document = {}
-        for row in campaign["reward"]["points"].get("metadata", []):
+        [reward] = campaign["reward"].values()
+        for row in reward.get("metadata", []):
             reference = row.get("from", row.get("system", ""))
             if "value" in row:
                 value = row["value"]

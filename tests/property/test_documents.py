@@ -11,12 +11,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livepromo.documents.catalogue import Catalogue, decode, encode, publication_of, take
+from livepromo.documents.catalogue import Catalogue, Publication, decode, encode, publication_of, references, take
 from livepromo.documents.fields import thousandths
 from livepromo.documents.files import check_content
 from livepromo.documents.reading import Problem, read_text
 from livepromo.documents.references import check_documents
-from unit.documents.builders import CAMPAIGN, WALLET, P, changed, steps
+from unit.documents.builders import CAMPAIGN, WALLET, WORLD, P, changed, rewarding, sent, steps, understood
 
 FULL = changed(
     CAMPAIGN,
@@ -28,11 +28,39 @@ FULL = changed(
         f"{P}.metadata": [{"key": "a", "value": 1}, {"key": "b", "from": "event.X"}, {"system": "grant_id"}],
     },
 )  # fmt: skip
+CONDITION = {"property": "A", "op": "between", "value": [1, 2]}
+AUDIENCE = {
+    "all": [
+        {"did": {"event": ["A", "B"], "where": [CONDITION], "count": {"between": [0, 3]}, "within": "7d"}},
+        {"did_not": {"event": "A", "within": {"from": "2026-01-01T00:00", "to": "2027-01-01T00:00"}}},
+        {"any": [{"segment": "s"}, {"list": "l"}, CONDITION, {"none": [{"sample": 5}]}]},
+        {"interest": {"event": "A", "property": "P", "value": "x", "share": "predominantly", "within": "7d"}},
+    ],
+    "same": ["P"],
+}
+UNLESS = {"event": "B", "where": [CONDITION], "within": "30m", "grace": "5s"}
+EVERYTHING: list[Any] = [
+    rewarding("coupon", {"reward.coupon.redeem_after": "48h", "who": AUDIENCE}),
+    sent("voucher", {"when": {"send": "2030-01-01T00:00"}, "who": AUDIENCE}), rewarding("item", {"qualify": {"list": "l"}}),
+    rewarding("credits", {
+        "qualify.live.unless": UNLESS, "qualify.live.same": ["P", {"event": "A", "unless": "B"}], "qualify.live.retrigger": "keep",
+        "reward.custom.on_insufficient": "partial", "reward.custom.credits.max_per_reward": 5,
+        "reward.custom.identifiers": {"email": "mail"},
+        "reward.custom.metadata": [{"system": "grant_id"}],
+    }),
+    {"kind": "segment", "id": "s2", "who": AUDIENCE}, {"kind": "segment", "id": "s", "members": "fed"}, {"kind": "list", "id": "l"},
+    {"kind": "endpoint", "id": "e", "url": "https://example.org", "secret": "s", "headers": {"A": "b"}, "timeout": "3s",
+     "max_in_flight": 3},
+    {"kind": "coupon", "id": "x", "type": "single", "code": "C", "user_redemption_limit": 2, "expires": "2030-01-01T00:00", "active": True},
+    {"kind": "voucher_list", "id": "amazon/x", "user_redemption_limit": 2, "expires": "2030-01-01T00:00", "active": True},
+]  # fmt: skip
 WORDS = st.sampled_from([
     "kind", "id", "live", "past", "event", "where", "property", "op", "value", "points", "wallet", "earn", "flat", "percent", "of",
     "random", "min", "max",
     "favor", "total", "day", "campaign", "user", "key", "from", "system", "now", "never", "7d", "2026-01-01T00:00", "UTC", "grocery",
     "eq", "between", "a b", "",
+    "coupon", "voucher", "custom", "endpoint", "item", "credits", "identifiers", "budget", "unless", "within", "same", "all", "any", "none",
+    "segment", "list", "did", "did_not", "interest", "sample", "count", "send", "past", "url", "headers", "code", "bulk", "type",
 ])  # fmt: skip
 NUMBERS = st.integers() | st.sampled_from([10**15, 10**400, -1, 0]) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | WORDS | st.text(max_size=8)
@@ -108,6 +136,29 @@ def test_no_value_at_any_place_crashes_the_checker_and_every_path_is_one(changes
         catalogue, valid = take(Catalogue(), 0, 1, publication)
         assert valid
         assert publication_of(read, catalogue, "x") is None
+
+
+@settings(max_examples=700, deadline=None)
+@given(st.data())
+def test_no_value_at_any_place_of_any_kind_crashes_the_checker(data: st.DataObject) -> None:
+    document: Any = data.draw(st.sampled_from(EVERYTHING))
+    for place, junk in data.draw(st.lists(st.tuples(st.sampled_from(places(document)), JUNK), min_size=1, max_size=4)):
+        document = put(document, place, junk)
+    read, problems = check(json.dumps([*WORLD, document]))
+    for problem in problems:
+        assert problem.text.isprintable()
+        of = [one.value for one in read if one.key == problem.document]
+        assert any(exists_or_is_missing(value, problem.path) for value in of), problem
+    if read[-1].document is None:
+        assert any(problem.severity == "error" for problem in problems)
+
+
+def test_what_the_checker_looks_for_is_what_a_publication_expects() -> None:
+    for one in understood(*WORLD, *EVERYTHING):
+        assert one.document is not None
+        assert {link.key for link in one.links} == set(references(one.document))
+        publication = Publication("x", {}, (one.document,))
+        assert decode(encode(publication)) == publication
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,4 +1,7 @@
-"""The whole engine over recorded records, against the rules restated: the same decisions, in the same order, to the last digit."""
+"""The whole engine over recorded records, against the rules restated: the same decisions, in the same order, to the last digit.
+
+With rewards of every type.
+"""
 
 from __future__ import annotations
 
@@ -85,14 +88,76 @@ class Author:
         if self.maybe(0.3):
             wallets.append({"kind": "wallet", "id": "other"})
         ids = self.random.sample(["a", "a-b", "a.b", "a1", "b", "0"], self.random.randint(1, 4))
-        return [*wallets, *(self.campaign(name, pick(wallets)) for name in ids)]
+        external = {**wallets[0], "id": "cash", "external": True, "decimals": pick((0, 2, 3))}
+        self.supplies = [
+            {"kind": "coupon", "id": "spring", "type": "bulk", **self.terms()},
+            {"kind": "coupon", "id": "ten", "type": "single", "code": 'SAVE"10"', **self.terms()},
+            {"kind": "partner", "id": "shop"},
+            {"kind": "voucher_list", "id": "shop/A.b-1", **self.terms()},
+            {"kind": "item", "id": "watch"},
+            {"kind": "endpoint", "id": "gifts", "url": "https://gifts.example/x"},
+            external,
+        ]
+        rewards = (lambda: {"points": self.points(pick(wallets))}, self.coupon, self.voucher, self.item, lambda: self.credit(external))
+        return [*wallets, *self.supplies, *(self.campaign(name, self.random.choices(rewards, (6, 2, 2, 3, 3))[0]()) for name in ids)]
 
-    def campaign(self, name: str, wallet: Document) -> Document:
+    def codes(self) -> dict[str, list[str]]:
+        pools = ("coupon/spring", "voucher_list/shop/A.b-1")
+        return {pool: [f'{pool[0]}-"{n}"' for n in range(self.random.choice((3, 100, 100)))] for pool in pools if self.maybe(0.9)}
+
+    def terms(self) -> Document:
+        terms: Document = {"user_redemption_limit": 3} if self.maybe() else {}
+        return {**terms, "expires": self.instant(self.random.randint(-2, 9))} if self.maybe(0.3) else terms
+
+    def most(self) -> Document:
+        most = {"max_per_user": self.random.randint(1, 3), "max_per_campaign": self.random.randint(1, 6)}
+        return {name: count for name, count in most.items() if self.maybe()}
+
+    def coupon(self) -> Document:
+        bulk = self.maybe(0.7)
+        coupon = {"type": "bulk", "coupon": "spring"} if bulk else {"type": "single", "coupon": "ten"}
+        return {"coupon": {**coupon, **self.most(), **({"redeem_after": "36h"} if self.maybe(0.3) else {})}}
+
+    def voucher(self) -> Document:
+        return {"voucher": {"partner": "shop", "list_tag": "A.b-1", **self.most()}}
+
+    def call(self) -> Document:
+        call: Document = {"endpoint": "gifts"}
+        if self.maybe(0.4):
+            call["identifiers"] = {"user_id": "customer id", "email": "mail"}
+        if self.maybe():
+            call["recurrence"] = self.recurrence()
+        if self.maybe():
+            call["metadata"] = self.random.sample(ROWS, self.random.randint(1, 5))
+        return call
+
+    def item(self) -> Document:
+        kinds = self.random.sample(["campaign", "day", "week", "month"], self.random.randint(1, 4))
+        budget = {"budget": {kind: self.random.randint(1, 4) for kind in kinds}} if self.maybe(0.7) else {}
+        return {"custom": {**self.call(), "item": "watch", **budget}}
+
+    def credit(self, wallet: Document) -> Document:
+        points = self.points(wallet)
+        call = {**self.call(), "credits": {name: points[name] for name in ("wallet", "earn", "max_per_reward") if name in points}}
+        budget = dict(points.get("budget", {}))
+        if "flat" in points["earn"]:
+            budget.pop("user", None)
+        if budget:
+            call["budget"] = budget
+            if "on_insufficient" in points:
+                call["on_insufficient"] = points["on_insufficient"]
+        return {"custom": call}
+
+    def recurrence(self) -> Document:
+        kinds = self.random.sample(["total", "day", "week", "month"], self.random.randint(1, 3))
+        return {kind: self.random.randint(1, 3) for kind in kinds}
+
+    def campaign(self, name: str, reward: Document) -> Document:
         pick = self.random.choice
         live: Document = {"event": pick(EVENTS[:2])}
         if self.maybe(0.4):
             live["where"] = [self.condition() for _ in range(self.random.randint(0, 3))]
-        campaign: Document = {"kind": "campaign", "id": name, "qualify": {"live": live}, "reward": {"points": self.points(wallet)}}
+        campaign: Document = {"kind": "campaign", "id": name, "qualify": {"live": live}, "reward": reward}
         if self.maybe():
             campaign["timezone"] = pick(ZONES)
         if self.maybe(0.3):
@@ -151,8 +216,7 @@ class Author:
         if scheme in {"percent", "per"} and self.maybe(0.4):
             points["max_per_reward"] = self.amount(wallet)
         if self.maybe(0.6):
-            kinds = self.random.sample(["total", "day", "week", "month"], self.random.randint(1, 3))
-            points["recurrence"] = {kind: self.random.randint(1, 3) for kind in kinds}
+            points["recurrence"] = self.recurrence()
         if self.maybe(0.6):
             user, campaign = sorted((self.amount(wallet, among=(5, 100, 300)), self.amount(wallet, among=(7, 150, 1000))))
             points["budget"] = pick(({"user": user}, {"campaign": campaign}, {"campaign": campaign, "user": user}))
@@ -263,18 +327,19 @@ def spelled(value: Any, *, other: bool) -> str:
 def check(random: Random, slice_records: int, batch_bytes: int) -> None:
     """Object unless the engine decides one drawn history of documents and records as the rules say, whatever the sizes of its slices."""
     begins = round(datetime.fromisoformat(random.choice(BEGINNINGS)).timestamp() * 1000)
-    documents = Author(random, begins).documents()
+    author = Author(random, begins)
+    documents, codes = author.documents(), author.codes()
     world = World(random, begins)
     lines = [world.line() for _ in range(random.randint(1, 60))]
 
     read, problems = check_content(json.dumps(documents).encode(), "drawn.json", "UTC")
     problems += check_documents(read, None, now_ms=None, strict=False)
     assert not [problem.text for problem in problems if problem.severity == "error"]
-    recount = Recount(documents)
+    recount = Recount(documents, codes)
     for sent in lines:
         recount.take(sent)
 
-    simulation = Simulation(Horizons())
+    simulation = Simulation(Horizons(), {pool: tuple(some) for pool, some in codes.items()})
     with patch.object(run, "SLICE_RECORDS", slice_records), patch.object(partition, "BATCH_BYTES", batch_bytes):
         decisions = list(run_recorded(simulation, documents_of(read), (sent.line for sent in lines)))
     found = [(kind, body) for _, [(kind, body)] in map(tree_of, map(decision_line, decisions))]
@@ -286,7 +351,8 @@ def check(random: Random, slice_records: int, batch_bytes: int) -> None:
     assert counts == recount.counts
 
 
-drawn = given(st.randoms(use_true_random=False), st.sampled_from((1, 3, 2000)), st.sampled_from((1, 700, 512 * 1024)))
+# Seeds, though they do not shrink: histories drawn choice by choice by Hypothesis are short and mostly of the simplest choices.
+drawn = given(st.integers(0, 2**64 - 1).map(Random), st.sampled_from((1, 3, 2000)), st.sampled_from((1, 700, 512 * 1024)))
 
 
 @settings(max_examples=300, deadline=None)

@@ -12,6 +12,9 @@ from livepromo.model.documents import (
     Budget,
     Campaign,
     Condition,
+    Coupon,
+    CouponReward,
+    CouponType,
     Document,
     EventProperty,
     Fact,
@@ -36,6 +39,7 @@ from livepromo.model.documents import (
 from livepromo.model.ids import CampaignId, partition_of
 
 EVENTS = ("Charged", "Viewed", "Rated")
+POOL = "spring"
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 AMOUNTS = (5, 7, 10, 25, 33, 40, 99, 100, 250, 0.5, 12.25, 19.99, 59.699999999999996)
@@ -56,17 +60,28 @@ class Author:
             Wallet(f"w{number}", rnd.choice((0, 0, 2)), rnd.choice(tuple(Rounding)), name="wallet") for number in range(rnd.randint(1, 2))
         ]
         self._campaigns = rnd.choice((1, 1, 2, 3, 4, 5))
+        # Codes are drawn apart from all else, so that a seed has the same history with them and without.
+        apart = Random(f"codes {now_ms}")
+        self.codes = tuple(f"code-{number}" for number in range(apart.choice((0, 3, 10, 30, 500))))
+        self._caps = apart.choice((None, 1, 3)), apart.choice((None, 5, 20))
 
     def first(self) -> Publication:
         """Return what is published at the beginning."""
         campaigns = [self._campaign(f"c{number}", None) for number in range(self._campaigns)]
-        return self._publication([*self._wallets, *campaigns])
+        return self._publication([*self._wallets, *campaigns, *self._drawing_on_a_pool()])
+
+    def _drawing_on_a_pool(self) -> list[Document]:
+        """Return two campaigns that share a pool of codes, and its coupon."""
+        per_user, per_campaign = self._caps
+        rewards = CouponReward(POOL, CouponType.BULK, per_user), CouponReward(POOL, CouponType.BULK, None, per_campaign, HOUR_MS)
+        campaigns = [Campaign(CampaignId(f"k{n}"), "UTC", Live("Charged"), reward) for n, reward in enumerate(rewards)]
+        return [Coupon(POOL, CouponType.BULK, None, 2), *campaigns]
 
     def next(self, now_ms: int) -> Publication | Intervention:
         """Return something more to publish."""
         rnd = self._rnd
         self._now_ms = now_ms
-        names = sorted(key for key in self._documents if key.startswith("campaign/") and key != "campaign/c-last")
+        names = sorted(key for key in self._documents if key.startswith("campaign/c") and key != "campaign/c-last")
         name = rnd.choice(names).removeprefix("campaign/")
         roll = rnd.random() * (0.5 if self._campaigns == 1 else 1.0)
         if roll < 0.15 + 0.1 * (self._campaigns == 1):

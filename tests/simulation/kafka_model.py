@@ -177,7 +177,8 @@ class ModelLog:
     def _fate(self) -> Fate:
         return Fate.REQUEST_LOST if self.faults.strikes("log_away") else Fate.NORMAL
 
-    async def claim(self, topic: str, partition: int) -> ModelWriter:
+    async def claim(self, topic: str, partition: int, name: str | None = None) -> ModelWriter:
+        assert name is None, f"{topic}[{partition}] is shared by nobody"
         await self.about_to(f"{topic}.claim")
         claim = await Call(lambda: self.kafka.claim(topic, partition), delay_ms=self.delay_ms(topic))
         return ModelWriter(self, topic, partition, claim)

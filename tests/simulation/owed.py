@@ -20,6 +20,8 @@ from livepromo.model.decisions import Cause, grant_id
 from livepromo.model.documents import (
     Campaign,
     Condition,
+    Coupon,
+    CouponReward,
     Document,
     EventProperty,
     Fact,
@@ -294,15 +296,31 @@ class _Partition:
             or (campaign.who is not None and not sampled(campaign.id, UserId(drawn.user), campaign.who.percent_milli))
         ):
             return
-        wallet = known[f"wallet/{campaign.reward.wallet}"].document
-        assert isinstance(wallet, Wallet)
         cause = Cause("did", named, drawn.event, drawn.ts)
         said = {"kind": "did", "event_id": named, "event": drawn.event, "ts": drawn.ts}
+        if isinstance(campaign.reward, CouponReward):
+            name = grant_id(campaign.id, UserId(drawn.user), cause)
+            coupon = known[f"coupon/{campaign.reward.coupon}"].document
+            assert isinstance(coupon, Coupon)
+            reward = {
+                "type": "coupon",
+                "coupon": coupon.id,
+                "kind": "bulk",
+                "redeemable_at": time_ms + campaign.reward.redeem_after_ms,
+                "redemption_allowance": coupon.user_redemption_limit,
+            }
+            head = {"grant_id": name, "campaign": campaign.id, "revision": entry.revision, "user": drawn.user, "granted_at": time_ms}
+            body = {**head, "cause": said, "reward": reward}
+            self.counted.owed[name] = Owed(campaign, self.number, offset, time_ms, drawn.user, 1, 0, body)
+            return
+        wallet = known[f"wallet/{campaign.reward.wallet}"].document
+        assert isinstance(wallet, Wallet)
         units = "wallet_unavailable" if not wallet.active else amount_of(campaign, wallet, drawn.properties)
         valid = validity_of(campaign, time_ms)
         if isinstance(units, str) or isinstance(valid, str):
-            body = (campaign.id, entry.revision, drawn.user, time_ms, tuple(said.items()), units if isinstance(units, str) else valid)
-            self.counted.refused.append(Refused(self.number, offset, body))
+            why = units if isinstance(units, str) else valid
+            refused = (campaign.id, entry.revision, drawn.user, time_ms, tuple(said.items()), why)
+            self.counted.refused.append(Refused(self.number, offset, refused))
             return
         name = grant_id(campaign.id, UserId(drawn.user), cause)
         profile = self.counted.profiles.get(drawn.user, {})

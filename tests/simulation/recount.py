@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from livepromo.model.documents import CouponReward
 from livepromo.model.ids import partition_of
+from simulation.drawing import POOL
 from simulation.kafka_model import Ever
 from simulation.owed import Counted, Owed, count, in_force, publications
 from simulation.used import Used
 from simulation.world import World
 
-LIMIT_REASONS = ("user_total", "user_day", "user_week", "user_month", "user_budget", "campaign_budget")
+LIMIT_REASONS = ("user_total", "user_day", "user_week", "user_month", "campaign_limit", "user_budget", "campaign_budget")
+_POOL = f"coupon/{POOL}"
 
 
 class Granted(NamedTuple):
@@ -73,8 +76,9 @@ def _judge_ledger(world: World, number: int, ledger: list[Granted], owed: dict[s
     missing = [
         (name, one)
         for name, one in owed.items()
-        if name not in names and partition_of(one.campaign.id, world.topics.candidate_partitions) == number
+        if name not in names and partition_of(home_of(one), world.topics.candidate_partitions) == number
     ]
+    codes = list(world.author.codes)  # those left of the pool
     for granted in ledger:
         one = owed.get(granted.name)
         if one is None:
@@ -84,7 +88,7 @@ def _judge_ledger(world: World, number: int, ledger: list[Granted], owed: dict[s
         due = [(n, m) for n, m in missing if m.campaign.id == one.campaign.id and m.partition == one.partition and m.offset < one.offset]
         for name, late in due:
             missing.remove((name, late))
-            problems += _judge_missing(number, name, late, used[late.campaign.id], bound)
+            problems += _judge_missing(number, name, late, used[late.campaign.id], bound, codes)
         mine = used[one.campaign.id]
         if (refusal := mine.refusal(one)) is not None:
             problems.append(f"ledger[{number}] grants {granted.name} beyond {refusal}")
@@ -93,12 +97,17 @@ def _judge_ledger(world: World, number: int, ledger: list[Granted], owed: dict[s
             bound.add(one.campaign.id)
         if units != granted.units or one.partition != granted.source:
             problems.append(f"ledger[{number}] grants {granted.units} of {units} from {granted.source} for {granted.name}")
-        if json.loads(granted.body, parse_float=Decimal) != _expected(one, granted.units):
-            problems.append(f"ledger[{number}]: {granted.body!r} instead of {_expected(one, granted.units)}")
+        expected = _expected(one, granted.units)
+        if draws(one):
+            expected["reward"]["code"] = codes.pop(0) if codes else "none is left"
+        if json.loads(granted.body, parse_float=Decimal) != expected:
+            problems.append(f"ledger[{number}]: {granted.body!r} instead of {expected}")
         mine.take(one, granted.units)
     for name, late in missing:
-        problems += _judge_missing(number, name, late, used[late.campaign.id], bound)
+        problems += _judge_missing(number, name, late, used[late.campaign.id], bound, codes)
     rows = {name: row for campaign, mine in used.items() for name, row in mine.rows(campaign).items()}
+    if given := len(world.author.codes) - len(codes):
+        rows["@" + _POOL] = {"taken": given}
     held = world.redis.held.get(number)
     found = {} if held is None else {name: row for (generation, name), row in held.rows.items() if generation == held.applied.generation}
     if found != rows:
@@ -107,14 +116,26 @@ def _judge_ledger(world: World, number: int, ledger: list[Granted], owed: dict[s
     return problems
 
 
-def _judge_missing(number: int, name: str, owed: Owed, used: Used, bound: set[str]) -> list[str]:
-    if used.refusal(owed) is None:
+def draws(owed: Owed) -> bool:
+    """Say whether a reward is a code of the pool."""
+    return isinstance(owed.campaign.reward, CouponReward)
+
+
+def home_of(owed: Owed) -> str:
+    """Return by what a reward finds the partition in which it is decided."""
+    return _POOL if draws(owed) else owed.campaign.id
+
+
+def _judge_missing(number: int, name: str, owed: Owed, used: Used, bound: set[str], codes: list[str]) -> list[str]:
+    if used.refusal(owed) is None and not (draws(owed) and not codes):
         return [f"ledger[{number}] lacks {name} of events[{owed.partition}]@{owed.offset}, and no limit refused it: {owed.body}"]
     bound.add(owed.campaign.id)
     return []
 
 
 def _expected(owed: Owed, units: int) -> dict[str, Any]:
+    if draws(owed):
+        return owed.body | {"reward": dict(owed.body["reward"])}
     reward = owed.body["reward"] | {"points": Decimal(units).scaleb(-owed.decimals)}
     if units != owed.units:
         reward["requested"] = Decimal(owed.units).scaleb(-owed.decimals)
@@ -224,7 +245,8 @@ def _judge_denials(world: World, counted: list[Counted], owed: dict[str, Owed], 
     for ever in world.kafka.of("denied", 0).ever:
         body, whole = _denial(ever)
         name = known.get(body[:5])
-        if name is not None and body[5] in LIMIT_REASONS and "limit" in whole and "used" in whole:
+        limited = body[5] in LIMIT_REASONS and "limit" in whole and "used" in whole
+        if name is not None and (limited or (draws(owed[name]) and body[5] == "codes_exhausted")):
             said.add(name)
         elif body not in due and not superseded(ever):
             problems.append(f"reward-denied has {body}, which is not due")

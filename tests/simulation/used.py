@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from livepromo.model.documents import (
-    OnInsufficient,
-)
+from livepromo.model.documents import CouponReward, OnInsufficient
 from simulation.owed import Owed
 
 
@@ -26,12 +24,18 @@ class Used:
 
     def __init__(self) -> None:
         self.count = self.units = 0
+        self.of_codes = False
         self.user_count: Counter[str] = Counter()
         self.user_units: Counter[str] = Counter()
         self.user_periods: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
 
     def refusal(self, owed: Owed) -> str | None:
         """Return which limit refuses a reward here, if one does."""
+        reward = owed.campaign.reward
+        if isinstance(reward, CouponReward):
+            if reward.max_per_user is not None and self.user_count[owed.user] + 1 > reward.max_per_user:
+                return "user_total"
+            return "campaign_limit" if reward.max_per_campaign is not None and self.count + 1 > reward.max_per_campaign else None
         caps, budget = owed.campaign.reward.recurrence, owed.campaign.reward.budget
         if caps.total is not None and self.user_count[owed.user] + 1 > caps.total:
             return "user_total"
@@ -63,6 +67,8 @@ class Used:
 
     def given(self, owed: Owed) -> int:
         """Return how much is given here, if nothing refuses."""
+        if isinstance(owed.campaign.reward, CouponReward):
+            return 1
         budget = owed.campaign.reward.budget
         left = [owed.units]
         if budget.user_milli is not None:
@@ -74,6 +80,7 @@ class Used:
     def take(self, owed: Owed, units: int) -> None:
         """Count a grant."""
         self.count += 1
+        self.of_codes = isinstance(owed.campaign.reward, CouponReward)
         self.units += units
         self.user_count[owed.user] += 1
         self.user_units[owed.user] += units
@@ -88,6 +95,8 @@ class Used:
         """Return the rows that the table must hold."""
         if not self.count:
             return {}
+        if self.of_codes:
+            return {campaign: {"total": self.count}} | {f"{campaign}/{user}": {"total": times} for user, times in self.user_count.items()}
         rows = {campaign: {"total": self.count, "amount": self.units}}
         for user, times in self.user_count.items():
             row = rows[f"{campaign}/{user}"] = {"total": times, "amount": self.user_units[user]}

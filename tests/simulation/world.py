@@ -14,6 +14,7 @@ from unittest.mock import patch
 from livepromo.documents.catalogue import Intervention, Publication, encode
 from livepromo.engine import journalling, partition
 from livepromo.engine.partition import Horizons, State
+from livepromo.ledger.shelf import MemoryShelf
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
 from livepromo.worker import decide, match
 from livepromo.worker.decide import DecideOwner
@@ -21,7 +22,7 @@ from livepromo.worker.deliver import DeliverOwner
 from livepromo.worker.match import MatchOwner
 from livepromo.worker.shared import Topics
 from simulation import havoc
-from simulation.drawing import Author, Drawn, Traffic
+from simulation.drawing import POOL, Author, Drawn, Traffic
 from simulation.faults import Faults
 from simulation.kafka_model import Kafka
 from simulation.processes import CATALOGUE, Driver, Owner, WorkerProcess, void_records
@@ -288,7 +289,7 @@ class World:
         if match_stage:
             owner = MatchOwner(number, shared, process.publications, TZDATA)
         elif decide_stage:
-            owner = DecideOwner(number, shared, process.table)
+            owner = DecideOwner(number, shared, process.table, MemoryShelf({f"coupon/{POOL}": self.author.codes}))
         else:
             owner = DeliverOwner(number, shared)
         driver = process.drivers[stage, number] = Driver(stage, number, owner)

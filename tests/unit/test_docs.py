@@ -19,9 +19,10 @@ from livepromo.documents.reading import Problem, ReadDocument, documents_of, rea
 from livepromo.documents.references import check_documents
 from livepromo.engine.partition import Horizons
 from livepromo.model.decisions import Reason
-from livepromo.model.documents import Document, Wallet
+from livepromo.model.documents import Campaign, Document, Wallet
 from livepromo.model.records import DeadReason
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, METRICS_PORTS, PREFIX, Settings, load
+from livepromo.simulation.files import read_codes
 from livepromo.simulation.run import Simulation, decision_line, run_recorded
 from livepromo.telemetry.metrics import TABLE
 from livepromo.worker.failpoints import Failpoints
@@ -30,10 +31,7 @@ from livepromo.worker.topics import specs
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INTERNAL = {"FAILPOINTS", "EMBEDDED", "SESSION", "RENEW"}
-LATER_REASONS = {  # of rewards that are not supported yet
-    *("coupon_unavailable", "partner_unavailable", "list_unavailable", "item_unavailable", "codes_exhausted"),
-    *("campaign_limit", "campaign_day", "campaign_week", "campaign_month"),
-}
+POOLS = {"coupon/spring-10": "spring-10.txt", "voucher_list/amazon/Holiday2025": "amazon-holiday.txt"}  # in examples/recorded
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -252,7 +250,8 @@ def test_what_is_said_to_be_not_yet_supported_is_refused_as_such() -> None:
     kinds = re.findall(r"`(\w+)`", section(page_named("documents"), "Not yet supported").partition("| other kinds |")[2])
     assert kinds
     for kind in kinds:
-        _, problems = check_content(json.dumps({"kind": kind, "id": "x"}).encode(), "x.json", "UTC")
+        sound = {"kind": kind, "id": "x", **({"members": "fed"} if kind == "segment" else {})}
+        _, problems = check_content(json.dumps(sound).encode(), "x.json", "UTC")
         assert any("not yet supported" in problem.message for problem in problems), kind
 
 
@@ -266,8 +265,9 @@ def test_the_records_that_are_shown_make_the_grants_and_denials_that_are_shown(n
     shown = [line for block in others for line in block]
     told = {json.loads(line)["campaign"] for line in shown}
     read, _ = read_files([ROOT / "examples"], "UTC")
-    documents = [one for one in documents_of(read) if isinstance(one, Wallet) or one.id in told]
-    made = run_recorded(Simulation(Horizons()), documents, [line.encode() for line in first])
+    documents = [one for one in documents_of(read) if not isinstance(one, Campaign) or one.id in told]
+    codes = {pool: read_codes(str(ROOT / "examples" / "recorded" / file)).codes for pool, file in POOLS.items()}
+    made = run_recorded(Simulation(Horizons(), codes), documents, [line.encode() for line in first])
     decided = [decision_line(one).decode().strip() for one in made]
     assert shown
     for line in shown:
@@ -276,14 +276,14 @@ def test_the_records_that_are_shown_make_the_grants_and_denials_that_are_shown(n
 
 def test_every_reason_of_dead_letters_and_denials_is_explained() -> None:
     text = page_named("records").read_text(encoding="utf-8")
-    known = {*DeadReason, *Reason} - LATER_REASONS
+    known = {*DeadReason, *Reason}
     assert {reason for reason in known if f"`{reason.value}`" not in text} == set()
 
 
 def test_denials_are_explained_in_the_order_in_which_they_are_judged() -> None:
     text = section(page_named("records"), "Out: denials")
     said = [name for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in _SPAN.findall(row)]
-    assert said == [reason.value for reason in Reason if reason not in LATER_REASONS]
+    assert said == [reason.value for reason in Reason]
 
 
 # -- settings, topics, metrics

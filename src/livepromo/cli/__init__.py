@@ -28,8 +28,13 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
     "pause": ("livepromo.cli.pause:pause", "Let a campaign rest."),
     "resume": ("livepromo.cli.pause:resume", "Let a paused campaign go on."),
     "stop": ("livepromo.cli.pause:stop", "End a campaign for good."),
+    "codes": (
+        {"import": ("livepromo.cli.codes:import_codes", "Add codes that coupons and vouchers give.")},
+        "Import the codes that coupons and vouchers give.",
+    ),
     "simulate": ("livepromo.cli.simulate:simulate", "Run recorded records through documents, without Kafka or Redis."),
     "preview": ("livepromo.cli.preview:preview", "Show the reward that one event would earn."),
+    "schema": ("livepromo.cli.schema:schema", "Write the JSON Schema of a kind, for editors."),
     "ledger": (
         {
             "verify": ("livepromo.cli.ledger:verify", "Compare Redis with the ledger topic."),

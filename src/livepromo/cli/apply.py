@@ -31,7 +31,7 @@ async def apply(
     """Check documents against each other and what is published, then publish those that are new or changed: all or none.
 
     What is published takes effect without a restart. The command returns when every partition has taken it, or says after 10 seconds
-    which have not. Publishing the same again changes nothing.
+    which have not. Publishing the same again changes nothing. Campaigns that give codes of their own need some: import them first.
 
     Example: `livepromo apply wallets.yaml campaigns/ --by anna`
 
@@ -41,16 +41,19 @@ async def apply(
         by: Who publishes, for the history; the login name if not said.
         no_wait: Do not wait until the partitions have taken it.
     """
-    from livepromo.worker.publishing_changes import publish  # noqa: PLC0415 - slow to import
+    from livepromo.worker.pools import codes_left  # noqa: PLC0415 - slow to import
+    from livepromo.worker.publishing_changes import publish  # noqa: PLC0415
 
     settings = load()
     read, problems = read_files(files, settings.timezone)
     if any(problem.severity == "error" for problem in problems):
         refuse_errors(problems)  # before Kafka is asked: what is published cannot make these good
-    await partitions(settings, "catalogue", "state")
+    there = await partitions(settings, "catalogue", "state", "codes")
+    pools = {link.key for document in read for link in document.links if link.gives_codes}
+    left = await codes_left(settings, sorted(pools), there[settings.topic("codes")]) if pools else {}
 
     def make(catalogue: Catalogue) -> Publication | None:
-        refuse_errors([*problems, *check_documents(read, catalogue, now_ms=clock.wall_ms(), strict=strict)])
+        refuse_errors([*problems, *check_documents(read, catalogue, now_ms=clock.wall_ms(), strict=strict, codes_left=left)])
         return publication_of(read, catalogue, who(by))
 
     taken = await publish(settings, make)

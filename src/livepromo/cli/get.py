@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from livepromo.cli.naming import unknown
 from livepromo.cli.output import put, say, table
 from livepromo.cli.surroundings import partitions
 from livepromo.documents.catalogue import Catalogue, Entry, campaign_state
 from livepromo.model.amounts import amount_text
-from livepromo.model.documents import Campaign, Wallet
+from livepromo.model.documents import KINDS, Campaign, Coupon, Document
 from livepromo.model.ids import CampaignId, partition_of
 from livepromo.model.json_text import json_bytes
 from livepromo.settings import Settings, load
 from livepromo.telemetry import clock
 
+if TYPE_CHECKING:
+    from livepromo.ledger.redis_table import RedisTable
+    from livepromo.streaming.kafka_log import KafkaLog
+    from livepromo.worker.watching import Codes
+
 
 async def get(kind: str | None = None, name: str | None = None, /, *, json: bool = False) -> None:
-    """Show what is published: state, revision, and what is left of budgets.
+    """Show what is published: state, revision, and what is left of budgets and codes.
 
-    Where Redis is away, what was spent is not known, and the rest is shown.
+    Where Redis is away, what was spent is not known, and the rest is shown. A code is never shown.
 
     Example: `livepromo get campaign cart-rescue --json`
 
     Args:
-        kind: Only documents of this kind: campaign or wallet; or one document, as KIND/ID.
+        kind: Only documents of this kind: campaign, wallet, coupon and others; or one document, as KIND/ID.
         name: Only the document of this id.
-        json: Write an array of {kind, id, state, revision, first_published, published, by, budget, spent, left, document}; times are in
-            milliseconds, amounts of the document in thousandths.
+        json: Write an array of {kind, id, state, revision, first_published, published, by, budget, spent, left, codes, codes_left,
+            document}; times are in milliseconds, amounts of the document in thousandths.
     """
     from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415 - slow to import
 
     settings = load()
-    there = await partitions(settings, "catalogue", "candidates", "ledger")
+    there = await partitions(settings, "catalogue", "candidates", "ledger", "codes")
     catalogue = await read_catalogue(settings)
     entries = chosen(catalogue, kind, name)
-    campaigns = [entry.document.id for entry in entries.values() if isinstance(entry.document, Campaign)]
-    spent = await _spent(settings, {one: partition_of(one, there[settings.topic("candidates")]) for one in campaigns})
-    shown = [_shown(key, entry, catalogue, spent, clock.wall_ms()) for key, entry in entries.items()]
+    used = await _used(settings, catalogue, entries, there[settings.topic("candidates")])
+    shown = [_shown(key, entry, catalogue, used, clock.wall_ms()) for key, entry in entries.items()]
     if json:
         put(json_bytes(shown).decode())
     else:
-        columns = ["document", "state", "revision", "budget", "spent", "left"]
-        table(columns, [[f"{one['kind']}/{one['id']}", *(_cell(one[column]) for column in columns[1:])] for one in shown])
+        columns = ["state", "revision", "budget", "spent", "left"]
+        if any(one["codes"] is not None for one in shown):
+            columns += ["codes", "codes_left"]
+        head = ["document", *(column.replace("_", " ") for column in columns)]
+        table(head, [[f"{one['kind']}/{one['id']}", *(_cell(one[column]) for column in columns)] for one in shown])
 
 
 def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str, Entry]:
@@ -52,9 +59,8 @@ def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str
         return entries
     if name is None and "/" in kind:
         kind, _, name = kind.partition("/")
-    kinds = [one.__name__.lower() for one in (Campaign, Wallet)]
-    if kind not in kinds:
-        raise unknown("kind", kind, kinds)
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
     of_kind = {key: entry for key, entry in entries.items() if key.startswith(f"{kind}/")}
     if name is None:
         return of_kind
@@ -63,50 +69,87 @@ def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str
     return {f"{kind}/{name}": of_kind[f"{kind}/{name}"]}
 
 
-async def _spent(settings: Settings, homes: dict[CampaignId, int]) -> dict[CampaignId, int]:
-    """Return what the campaigns have given, in smallest units, each asked for in its partition; those that are not known are left out."""
-    from livepromo.ledger.redis_table import RedisTable  # noqa: PLC0415 - slow to import
+class _Used:
+    """What is known of what was used up: by campaign in smallest units, by pool its codes."""
+
+    def __init__(self) -> None:
+        self.spent: dict[CampaignId, int] = {}
+        self.codes: dict[str, Codes] = {}
+
+
+async def _used(settings: Settings, catalogue: Catalogue, entries: dict[str, Entry], partitions: int) -> _Used:
+    """Return what was used up of the entries, each asked for in its partition; what is not known is left out."""
+    from livepromo.engine.limits import most_of  # noqa: PLC0415 - slow to import
+    from livepromo.engine.owing import home_of, own_pool, pool_of  # noqa: PLC0415
+    from livepromo.ledger.redis_shelf import NoChunks  # noqa: PLC0415
+    from livepromo.ledger.redis_table import RedisTable  # noqa: PLC0415
     from livepromo.ledger.table import UnavailableError  # noqa: PLC0415
+    from livepromo.worker.pools import codes_of_now  # noqa: PLC0415
     from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415
+    from livepromo.worker.shelf import TopicShelf  # noqa: PLC0415
     from livepromo.worker.watching import spent_units  # noqa: PLC0415
 
-    spent: dict[CampaignId, int] = {}
-    lost: set[int] = set()
+    used, lost = _Used(), _Lost(settings)
     table = RedisTable(settings.redis, settings.namespace)
     try:
         async with kafka_log(settings) as log:
-            for campaign, number in homes.items():
-                applied, _ = await table.progress(number)
-                if applied is None and await log.end(settings.topic("ledger"), number) > 0:
-                    lost.add(number)
-                else:
-                    spent[campaign] = await spent_units(table, number, campaign)
+            shelf = TopicShelf(log, settings.topic("codes"), partitions, NoChunks(), monotonic=clock.monotonic_s)
+            for entry in entries.values():
+                document = entry.document
+                pool = pool_of(document.reward) if isinstance(document, Campaign) else own_pool(document)
+                home = home_of(document) if isinstance(document, Campaign) else pool
+                if home is None:
+                    continue
+                number = partition_of(home, partitions)
+                if pool is not None and pool not in used.codes:  # exact, though the table may have lost what was given
+                    used.codes[pool] = await codes_of_now(log, settings.topic("ledger"), table, shelf, number, pool)
+                if isinstance(document, Campaign) and not await lost.has_lost(table, log, number):
+                    used.spent[document.id] = await spent_units(table, number, document.id, most_of(document, catalogue).slot)
     except UnavailableError as error:
         say(f"redis at {settings.redis_address} cannot be asked what was spent: {error}")
     finally:
         await table.close()
-    for number in sorted(lost):
+    for number in sorted(lost.partitions):
         say(f"redis has lost partition {number} of the ledger, so what was spent there is not shown: see livepromo ledger verify")
-    return spent
+    return used
 
 
-def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[CampaignId, int], now_ms: int) -> dict[str, Any]:
+class _Lost:
+    """Which partitions of the ledger Redis has lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.topic("ledger")
+        self.partitions: set[int] = set()
+
+    async def has_lost(self, table: RedisTable, log: KafkaLog, number: int) -> bool:
+        """Say whether the table holds nothing of a partition that has decisions."""
+        if number not in self.partitions:
+            applied, _ = await table.progress(number)
+            if applied is None and await log.end(self._topic, number) > 0:
+                self.partitions.add(number)
+        return number in self.partitions
+
+
+def _shown(key: str, entry: Entry, catalogue: Catalogue, used: _Used, now_ms: int) -> dict[str, Any]:
     from msgspec import Raw, to_builtins  # noqa: PLC0415 - slow to import
 
-    from livepromo.worker.watching import budget_units, shown_state  # noqa: PLC0415 - slow to import
+    from livepromo.engine.limits import most_of  # noqa: PLC0415 - slow to import
+    from livepromo.engine.owing import own_pool, pool_of  # noqa: PLC0415
+    from livepromo.worker.watching import shown_state  # noqa: PLC0415
 
     document = entry.document
     amounts: dict[str, Any] = {"budget": None, "spent": None, "left": None}
+    pool = pool_of(document.reward) if isinstance(document, Campaign) else own_pool(document)
+    codes = None if pool is None else used.codes.get(pool)
     if isinstance(document, Campaign):
-        limit, decimals = budget_units(document, catalogue)
-        used = spent.get(document.id)
+        limit, decimals, _ = most_of(document, catalogue)
+        spent = used.spent.get(document.id)
         state = campaign_state(entry, now_ms)
-        if used is not None:
-            state = shown_state(state, limit, used)
-        units = {"budget": limit, "spent": used, "left": None if limit is None or used is None else max(0, limit - used)}
+        state = shown_state(state, None if spent is None else limit, spent or 0, None if codes is None else codes.left)
+        units = {"budget": limit, "spent": spent, "left": None if limit is None or spent is None else max(0, limit - spent)}
         amounts = {name: None if one is None else Raw(amount_text(one, decimals).encode()) for name, one in units.items()}
     else:
-        state = "active" if document.active else "inactive"
+        state = "active" if getattr(document, "active", True) else "inactive"
     kind, _, name = key.partition("/")
     return {
         "kind": kind,
@@ -117,8 +160,17 @@ def _shown(key: str, entry: Entry, catalogue: Catalogue, spent: dict[CampaignId,
         "published": entry.published_ms,
         "by": entry.by,
         **amounts,
-        "document": to_builtins(document),
+        "codes": None if codes is None else codes.size,
+        "codes_left": None if codes is None else codes.left,
+        "document": to_builtins(_without_code(document)),
     }
+
+
+def _without_code(document: Document) -> Document:
+    """Return the document without the one code that a coupon may have: whoever may look here need not know it."""
+    from msgspec.structs import replace  # noqa: PLC0415 - slow to import
+
+    return replace(document, code=None) if isinstance(document, Coupon) else document
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - a cell of any column

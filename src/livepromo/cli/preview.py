@@ -31,9 +31,10 @@ def preview(
 ) -> None:
     """Show the reward that an event would make for a user with these properties, and for custom rewards the payload.
 
-    One JSON object, `{"reward": …, "payload": …}`; points have no payload. It is the first reward of its campaign: no limit is used
-    up yet. Where there would be none, it is said why, and the exit code is 1. Of the event, what is left out is filled in: the user,
-    the name that the campaign waits for, the time now.
+    One JSON object, `{"reward": …, "payload": …}`; only custom rewards have a payload, null stands for none. It is the first reward of
+    its campaign: no limit is used up yet, and no code is taken, so null stands for that of a bulk coupon or a voucher. Where there would
+    be none, it is said why, and the exit code is 1. Of the event, what is left out is filled in: the user, the name that the campaign
+    waits for, the time now.
 
     Example: `livepromo preview cart.yaml --event '{"properties": {"Amount": 250}}' --profile '{"plan": "gold"}'`
 
@@ -44,7 +45,7 @@ def preview(
         campaign: Which one, where the file has several campaigns.
         documents: Further files, for what the campaign refers to.
     """
-    from livepromo.simulation.preview import event_of, profile_of, reward_json  # noqa: PLC0415 - slow to import
+    from livepromo.simulation.preview import event_of, previewed, profile_of  # noqa: PLC0415 - slow to import
 
     zone = load().timezone
     read, problems = read_files([campaign_file], zone)
@@ -54,7 +55,8 @@ def preview(
     chosen = _chosen(documents_of(read), campaign, campaign_file)
     what = event_of(_content(event, "--event"), chosen, clock.wall_ms())
     whose = profile_of(_content(profile, "--profile"), what)
-    put(f'{{"reward":{reward_json(documents_of(read + more), chosen, what, whose)},"payload":null}}')
+    found = previewed(documents_of(read + more), chosen, what, whose)
+    put(f'{{"reward":{found.reward.decode()},"payload":{found.payload.decode()}}}')
 
 
 def _chosen(documents: Sequence[Document], wanted: str | None, file: str) -> Campaign:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -20,11 +21,18 @@ from livepromo.settings import Settings, load
 if TYPE_CHECKING:
     from livepromo.simulation.run import Decision, Simulation
 
+_POOL = re.compile(r"coupon/[^/]+|voucher_list/[^/]+/[^/]+")
 _Files = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
-def simulate(
-    *, documents: _Files = None, events: _Files = None, log: _Files = None, out: str | None = None, until: str | None = None
+def simulate(  # noqa: PLR0913 - the options of the command line
+    *,
+    documents: _Files = None,
+    events: _Files = None,
+    log: _Files = None,
+    codes: _Files = None,
+    out: str | None = None,
+    until: str | None = None,
 ) -> None:
     """Run recorded records through documents, with the engine of the worker, and without Kafka or Redis.
 
@@ -38,6 +46,7 @@ def simulate(
         documents: YAML or JSON files, or directories of them.
         events: Records as they come in, a JSON object a line: .jsonl, .jsonl.gz, or - for standard input; read one after another.
         log: Instead of documents and events, files that `livepromo log` wrote.
+        codes: Codes of pools, one a line, as coupon/ID=FILE or voucher_list/PARTNER/TAG=FILE. A pool that is not named has none.
         out: Write every decision there as a JSON line, in order of decision; - for standard output.
         until: Move stream time on to this instant at the end; without an offset it is in the account's zone.
     """
@@ -47,7 +56,7 @@ def simulate(
     settings = load()
     if until is not None:
         _instant(until, settings)
-    simulation = Simulation(Horizons(settings.lateness_ms, settings.repeats_ms, settings.ahead_ms))
+    simulation = Simulation(Horizons(settings.lateness_ms, settings.repeats_ms, settings.ahead_ms), _codes(codes or []))
     if log is not None:
         if documents is not None or events is not None:
             raise UsageError("--log stands instead of --documents and --events: a log has both in it")
@@ -61,13 +70,42 @@ def simulate(
     _decide_recorded(simulation, documents, events, out, settings)
 
 
+def _codes(given: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return the codes of pools; says how many lines of a file are none. Raises UsageError, InputError."""
+    from livepromo.simulation.files import read_codes  # noqa: PLC0415 - slow to import
+
+    pools: dict[str, tuple[str, ...]] = {}
+    for one in given:
+        pool, equals, path = one.partition("=")
+        if not equals or not path or not _POOL.fullmatch(pool):
+            raise UsageError(f"--codes {one}: write coupon/ID=FILE or voucher_list/PARTNER/TAG=FILE")
+        if pool in pools:
+            raise UsageError(f"--codes: {pool} is named twice")
+        read = read_codes(path)
+        pools[pool] = read.codes
+        if read.left_out:
+            left_out = ", ".join(f"{count} {why}" for why, count in read.left_out.items())
+            say(f"{path}: {len(read.codes)} codes of {pool}; lines left out: {left_out}")
+    return pools
+
+
 def _decide_recorded(simulation: Simulation, documents: list[str], events: list[str], out: str | None, settings: Settings) -> None:
-    from livepromo.simulation.files import read_lines  # noqa: PLC0415 - slow to import
+    from livepromo.engine.owing import own_pool  # noqa: PLC0415 - slow to import
+    from livepromo.simulation.files import read_lines  # noqa: PLC0415
     from livepromo.simulation.run import run_recorded  # noqa: PLC0415 - slow to import
 
     read, problems = read_files(documents, settings.timezone)
     refuse_errors([*problems, *check_documents(read, None, now_ms=None, strict=False)])
-    _decide(simulation, events, out, lambda paths, moved: run_recorded(simulation, documents_of(read), read_lines(paths, moved)))
+    meant = documents_of(read)
+    there = {pool for pool in map(own_pool, meant) if pool is not None}
+    for pool in simulation.pools:
+        if pool not in there:
+            raise UsageError(f"--codes: none of the documents is {pool}, or its codes are not imported: there are {_named(there)}")
+    _decide(simulation, events, out, lambda paths, moved: run_recorded(simulation, meant, read_lines(paths, moved)))
+
+
+def _named(pools: set[str]) -> str:
+    return ", ".join(sorted(pools)) or "none"
 
 
 def _decide(

@@ -10,7 +10,31 @@ from typing import assert_never
 import msgspec
 
 from livepromo.documents.reading import ReadDocument, documents_of
-from livepromo.model.documents import Campaign, Document, Wallet, key_of
+from livepromo.model.documents import (
+    Audience,
+    Campaign,
+    Coupon,
+    CouponReward,
+    Custom,
+    Document,
+    Endpoint,
+    FromList,
+    InSegment,
+    Item,
+    ItemGift,
+    Live,
+    OnList,
+    Partner,
+    Points,
+    Reward,
+    Segment,
+    UserList,
+    VoucherList,
+    VoucherReward,
+    Wallet,
+    key_of,
+    leaves_of,
+)
 from livepromo.model.ids import CampaignId
 
 FORMAT_VERSION = 1
@@ -167,14 +191,18 @@ def revision_of(catalogue: Catalogue, key: str) -> int:
 
 
 def starts_ms(entry: Entry) -> int:
-    """Return when a campaign starts; `now` is the instant of its first publication, in all revisions (R14)."""
+    """Return when a campaign starts, or is sent; `now` is the instant of its first publication, in all revisions (R12, R14)."""
     assert isinstance(entry.document, Campaign), entry
-    start = entry.document.when.start_ms
+    when = entry.document.when
+    start = when.start_ms if isinstance(entry.document.qualify, Live) else when.send_ms
     return entry.first_published_ms if start is None else start
 
 
 def campaign_state(entry: Entry, now_ms: int) -> str:
-    """Return how a campaign is shown (R18): scheduled, running, paused, ended or stopped."""
+    """Return how a campaign is shown (R18): scheduled, running (one that is sent: sending), paused, ended or stopped.
+
+    Whether a send has ended is for the partitions to say: here it goes on.
+    """
     assert isinstance(entry.document, Campaign), entry
     end_ms = entry.document.when.end_ms
     if entry.state is State.STOPPED:
@@ -183,18 +211,69 @@ def campaign_state(entry: Entry, now_ms: int) -> str:
         return "ended"
     if entry.state is State.PAUSED:
         return "paused"
-    return "scheduled" if now_ms < starts_ms(entry) else "running"
+    if now_ms < starts_ms(entry):
+        return "scheduled"
+    return "running" if isinstance(entry.document.qualify, Live) else "sending"
 
 
 def references(document: Document) -> tuple[str, ...]:
     """Return the kind/id of everything that a document refers to."""
     match document:
         case Campaign():
-            return (f"wallet/{document.reward.wallet}",)
-        case Wallet():
+            listed = (f"list/{document.qualify.list}",) if isinstance(document.qualify, FromList) else ()
+            return (*listed, *_of_audience(document.who), *_of_reward(document.reward))
+        case VoucherList():
+            return (f"partner/{document.partner}",)
+        case Segment():
+            return _of_audience(document.who)
+        case Wallet() | Coupon() | Partner() | Item() | Endpoint() | UserList():
             return ()
         case _:
             assert_never(document)
+
+
+def _of_audience(audience: Audience | None) -> tuple[str, ...]:
+    found: list[str] = []
+    for leaf in () if audience is None else leaves_of(audience):
+        if isinstance(leaf, InSegment):
+            found.append(f"segment/{leaf.segment}")
+        elif isinstance(leaf, OnList):
+            found.append(f"list/{leaf.list}")
+    return tuple(found)
+
+
+def _of_reward(reward: Reward) -> tuple[str, ...]:
+    match reward:
+        case Points():
+            return (f"wallet/{reward.wallet}",)
+        case CouponReward():
+            return (f"coupon/{reward.coupon}",)
+        case VoucherReward():
+            return (f"partner/{reward.partner}", f"voucher_list/{reward.voucher_list}")
+        case Custom(endpoint=endpoint, gift=gift):
+            return (f"endpoint/{endpoint}", f"item/{gift.item}" if isinstance(gift, ItemGift) else f"wallet/{gift.wallet}")
+        case _:
+            assert_never(reward)
+
+
+def _relied_on(documents: list[Document], catalogue: Catalogue) -> set[str]:
+    """Return the kind/id of documents, what they refer to, and what segments among that refer to in turn.
+
+    Without the latter, two publications that each hold could close a ring of segments between them.
+    """
+    given = {key_of(document): document for document in documents}
+    found: set[str] = set()
+    waiting = list(given)
+    while waiting:
+        key = waiting.pop()
+        if key in found:
+            continue
+        found.add(key)
+        entry = catalogue.entries.get(key)
+        document = given.get(key) or (entry.document if entry is not None else None)
+        if document is not None and (key in given or isinstance(document, Segment)):
+            waiting += references(document)
+    return found
 
 
 def publication_of(reads: list[ReadDocument], catalogue: Catalogue, by: str) -> Publication | None:
@@ -206,8 +285,8 @@ def publication_of(reads: list[ReadDocument], catalogue: Catalogue, by: str) -> 
             documents.append(document)
     if not documents:
         return None
-    named = {key_of(document) for document in documents}.union(*map(references, documents))
-    return Publication(by, {key: revision_of(catalogue, key) for key in sorted(named)}, tuple(documents))
+    expects = {key: revision_of(catalogue, key) for key in sorted(_relied_on(documents, catalogue))}
+    return Publication(by, expects, tuple(documents))
 
 
 _DONE = {Verb.PAUSE: "paused", Verb.RESUME: "resumed", Verb.STOP: "stopped"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from livepromo.documents.fields import LONGEST_PROPERTY, Part, parts, scalar, text, word
+from livepromo.documents.shapes import fields_of
 from livepromo.documents.values import UNREADABLE, shown
 from livepromo.model.documents import Condition, Op
 from livepromo.model.records import Scalar
@@ -10,11 +11,12 @@ from livepromo.model.records import Scalar
 
 def conditions(outer: Part, name: str) -> tuple[Condition, ...]:
     """Return the conditions of a field's list; those in which a problem was found are left out."""
-    return tuple(condition for one in parts(outer, name) if (condition := _condition(one)) is not None)
+    return tuple(condition for one in parts(outer, name) if (condition := condition_of(one)) is not None)
 
 
-def _condition(one: Part) -> Condition | None:
-    one.only(("property", "op", "value"))
+def condition_of(one: Part) -> Condition | None:
+    """Return one condition; None where a problem was found in it."""
+    one.only(fields_of("condition"))
     name = text(one, "property", wanted='a property\'s name, such as "Amount"', longest=LONGEST_PROPERTY)
     op = word(one, "op", Op, wanted=f"one of {', '.join(Op)}")
     if op is None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import tzinfo
 from decimal import Decimal
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from livepromo.documents.reading import Problem, ReadDocument
+from livepromo.documents.reading import Link, Problem, ReadDocument, Severity, Written
 from livepromo.documents.values import NOWHERE, UNREADABLE, key_path, shown
 from livepromo.model.amounts import AMOUNT_DIGITS, LARGEST_UNITS, MILLI_DECIMALS
 from livepromo.model.records import Scalar
@@ -19,27 +19,51 @@ from livepromo.model.time import duration_ms, instant_ms
 
 LONGEST_PROPERTY = 128
 LONGEST_EVENT = 255
-MOST_MILLI = 10**6 * 10**MILLI_DECIMALS  # of `percent`, `points` and `per`
+LONGEST_CODE = 255
+LONGEST_HEADER = 4096
+LONGEST_URL = 2048
+AMOUNT_MOST = LARGEST_UNITS
+COUNT_MOST = LARGEST_UNITS
+FACTOR_MOST = 10**6  # of `percent`, `points` and `per`
+MOST_MILLI = FACTOR_MOST * 10**MILLI_DECIMALS
+WHOLE_MILLI = 100 * 10**MILLI_DECIMALS  # a hundred percent
 ID_FORM = "1 to 63 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or digit"
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{3})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?", re.ASCII)
+TAG_FORM = "1 to 63 of A-Z, a-z, 0-9, dot, underscore and hyphen"
+ID_PATTERN = "[a-z0-9][a-z0-9._-]{0,62}"
+TAG_PATTERN = "[A-Za-z0-9._-]{1,63}"
+LIST_ID_PATTERN = f"{ID_PATTERN}/{TAG_PATTERN}"
+SECRET_PATTERN = "(?!whsec_)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"  # noqa: S105 - the form of a name
+HEADER_NAME = "[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
+INSTANT_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\\.[0-9]{3})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+_ID = re.compile(ID_PATTERN)
+_TAG = re.compile(TAG_PATTERN)
+_INSTANT = re.compile(INSTANT_PATTERN)
 _LONGEST_NAME = 40  # of a field, to be compared with those that there are
 
 Word = TypeVar("Word", bound=StrEnum)
 
 
 class Findings:
-    """The problems of one document, as they are found."""
+    """The problems of one document, what it refers to, and what it is advised, as they are found."""
 
     def __init__(self, read: ReadDocument) -> None:
         self._read = read
         self.problems: list[Problem] = []
+        self.links: list[Link] = []
+        self.advice: list[Problem] = []
 
     def error(self, path: str, message: str, rule: str = "", *, within: str = "$") -> None:
         """Note what is wrong at `path`; where nothing is written there, the place said is that of `within`."""
+        self.problems.append(self._problem(path, message, rule, within, "error"))
+
+    def advise(self, path: str, message: str, rule: str, *, within: str) -> None:
+        """Note what is not wrong, but not advised."""
+        self.advice.append(self._problem(path, message, rule, within, "warning"))
+
+    def _problem(self, path: str, message: str, rule: str, within: str, severity: Severity) -> Problem:
         places = self._read.places
         line, column = places.get(path) or places.get(within) or places.get("$", NOWHERE)
-        self.problems.append(Problem(self._read.file, self._read.key, path, line, column, rule, "error", message))
+        return Problem(self._read.file, self._read.key, path, line, column, rule, severity, message)
 
 
 class Part:
@@ -61,11 +85,14 @@ class Part:
         """Note what is wrong with a field, or that it is missing."""
         self.findings.error(self.at(name), message, rule, within=self.path)
 
-    def wrong(self, name: str, wanted: str, rule: str = "") -> None:
-        """Note that a field, which is there, is not what is wanted; silent where reading has refused the value already."""
+    def wrong(self, name: str, wanted: str, rule: str = "", *, hidden: bool = False) -> None:
+        """Note that a field, which is there, is not what is wanted; silent where reading has refused the value already.
+
+        A value that is `hidden` is not said: it may be a code or a secret.
+        """
         value = self.fields[name]
         if value is not UNREADABLE:
-            self.error(name, f"{shown(value)} is not {wanted}", rule)
+            self.error(name, f"{'this' if hidden else shown(value)} is not {wanted}", rule)
 
     def present(self, name: str, rule: str = "", *, wanted: str = "") -> bool:
         """Say whether a field is there; with `wanted` it must be."""
@@ -75,20 +102,13 @@ class Part:
             self.error(name, f"is missing: give {wanted}", rule)
         return False
 
-    def only(
-        self, known: Iterable[str], *, later: Mapping[str, str] | None = None, misplaced: Mapping[str, tuple[str, str]] | None = None
-    ) -> None:
-        """Refuse every field but those `known`: `later` are not supported yet (name: rule), `misplaced` say why (name: message, rule)."""
-        known, later, misplaced = list(known), later or {}, misplaced or {}
+    def only(self, known: Collection[str], misplaced: Mapping[str, tuple[str, str]] | None = None) -> None:
+        """Refuse every field but those `known`: of the `misplaced` say why (name: message, rule), even where they are known."""
         for name in self.fields:
-            if name in known:
-                continue
-            if name in later:
-                self.error(name, f"{shown(name)} is not yet supported", later[name])
-            elif name in misplaced:
+            if misplaced is not None and name in misplaced:
                 self.error(name, *misplaced[name])
-            else:
-                near = get_close_matches(name, [*known, *later], 1) if len(name) <= _LONGEST_NAME else []
+            elif name not in known:
+                near = get_close_matches(name, known, 1) if len(name) <= _LONGEST_NAME else []
                 there = f"did you mean {shown(near[0])}?" if near else f"there are {', '.join(known)}" if known else "there are none here"
                 self.error(name, f"unknown field {shown(name)}: {there}")
 
@@ -132,21 +152,66 @@ def parts(outer: Part, name: str, rule: str = "") -> list[Part]:
     return found
 
 
-def text(outer: Part, name: str, rule: str = "", *, wanted: str = "", longest: int | None = None) -> str | None:
-    """Return the text of a field; with `longest` it must not be empty."""
+def text(  # noqa: PLR0913 - two of them say what is allowed
+    outer: Part, name: str, rule: str = "", *, wanted: str = "", longest: int | None = None, hidden: bool = False
+) -> str | None:
+    """Return the text of a field; with `longest` it must not be empty. One that is `hidden` is not said."""
     if not outer.present(name, rule, wanted=wanted):
         return None
     value = outer.fields[name]
-    if not isinstance(value, str):
-        quote = ": put it in quotes" if isinstance(value, int | Decimal) else ""
-        outer.wrong(name, f"a text{quote}", rule)
-    elif longest is not None and not value:
-        outer.error(name, "must not be empty", rule)
-    elif longest is not None and len(value) > longest:
-        outer.error(name, f"{shown(value)} has {len(value)} characters: at most {longest} are allowed", rule)
-    else:
-        return value
+    path = outer.at(name)
+    if isinstance(value, str):
+        return value if longest is None or fits(outer.findings, path, value, longest, rule, hidden=hidden) else None
+    quote = ": put it in quotes" if isinstance(value, int | Decimal) else ""
+    outer.wrong(name, f"a text{quote}", rule, hidden=hidden)
     return None
+
+
+def fits(  # noqa: PLR0913 - a text, its place and what is allowed
+    findings: Findings, path: str, value: str, longest: int, rule: str, *, hidden: bool = False
+) -> bool:
+    """Say whether a text is neither empty nor too long, and note what is wrong with it."""
+    if not value:
+        findings.error(path, "must not be empty", rule)
+    elif len(value) > longest:
+        findings.error(path, f"{'this' if hidden else shown(value)} has {len(value)} characters: at most {longest} are allowed", rule)
+    return 0 < len(value) <= longest
+
+
+def names(outer: Part, name: str, rule: str = "", *, wanted: str) -> tuple[str, ...] | None:
+    """Return the names of events in a field, one or a list: in order, each once, since neither means anything."""
+    if not outer.present(name, rule, wanted=wanted):
+        return None
+    value, path = outer.fields[name], outer.at(name)
+    if isinstance(value, str):
+        return (value,) if fits(outer.findings, path, value, LONGEST_EVENT, rule) else None
+    if not isinstance(value, list):
+        outer.wrong(name, "the name of an event, or a list of them", rule)
+        return None
+    if not value:
+        outer.error(name, "an empty list names no event: give at least one", rule)
+        return None
+    found = texts(outer, name, rule, longest=LONGEST_EVENT)
+    return tuple(sorted(set(found))) if len(found) == len(value) else None
+
+
+def texts(outer: Part, name: str, rule: str = "", *, longest: int) -> list[str]:
+    """Return the texts of a field's list; those that are none are errors."""
+    if name not in outer.fields:
+        return []
+    items = outer.fields[name]
+    if not isinstance(items, list):
+        outer.wrong(name, "a list", rule)
+        return []
+    found = []
+    for index, item in enumerate(items):
+        path = f"{outer.at(name)}[{index}]"
+        if isinstance(item, str):
+            if fits(outer.findings, path, item, longest, rule):
+                found.append(item)
+        elif item is not UNREADABLE:
+            outer.findings.error(path, f"{shown(item)} is not a text", rule)
+    return found
 
 
 def is_id(written: str) -> bool:
@@ -161,6 +226,19 @@ def identifier(outer: Part, name: str, rule: str = "", *, wanted: str) -> str | 
         return found
     outer.error(name, f"{shown(found)} is no id: {ID_FORM}", rule)
     return None
+
+
+def reference(outer: Part, name: str, kind: str, rule: str, *, wanted: str = "") -> str | None:
+    """Return the id of a document of a kind, which is looked for when all documents have been read."""
+    found = identifier(outer, name, rule, wanted=wanted)
+    if found is not None:
+        outer.findings.links.append(Link(outer.at(name), f"{kind}/{found}", rule))
+    return found
+
+
+def is_tag(written: str) -> bool:
+    """Say whether a text is a sound tag of a voucher list."""
+    return _TAG.fullmatch(written) is not None
 
 
 def word(outer: Part, name: str, words: type[Word], rule: str = "", *, wanted: str = "") -> Word | None:
@@ -224,8 +302,16 @@ def thousandths(value: object) -> int | None:
     return int(significant) * int(10 ** (exponent + MILLI_DECIMALS))
 
 
-def amount(outer: Part, name: str, rule: str = "", *, wanted: str = "", most_milli: int | None = None) -> int | None:
-    """Return an amount in thousandths."""
+def percentage(value: object) -> int | None:
+    """Return a percentage above 0, at most 100, with at most 3 decimals, in thousandths; else None."""
+    milli = thousandths(value)
+    return milli if milli is not None and milli <= WHOLE_MILLI else None
+
+
+def amount(  # noqa: PLR0913 - each says what is allowed
+    outer: Part, name: str, rule: str = "", *, wanted: str = "", most_milli: int | None = None, of_wallet: list[Written] | None = None
+) -> int | None:
+    """Return an amount in thousandths; it is noted in `of_wallet` where it must not be finer than the wallet's decimals."""
     if not outer.present(name, rule, wanted=wanted):
         return None
     found = thousandths(outer.fields[name])
@@ -234,25 +320,31 @@ def amount(outer: Part, name: str, rule: str = "", *, wanted: str = "", most_mil
     elif most_milli is not None and found > most_milli:
         outer.error(name, f"{shown(outer.fields[name])} is more than {most_milli // 1000}", rule)
     else:
+        if of_wallet is not None:
+            of_wallet.append(Written(outer.at(name), outer.fields[name], found, rule))
         return found
     return None
 
 
-def duration(outer: Part, name: str, rule: str = "") -> int | None:
-    """Return the milliseconds of a duration; from 1 s to 3660 d."""
-    found = text(outer, name, rule)
+def duration(outer: Part, name: str, rule: str = "", *, wanted: str = "", longest: str = "3660d") -> int | None:
+    """Return the milliseconds of a duration; from 1 s to `longest`."""
+    found = text(outer, name, rule, wanted=wanted)
     if found is None:
         return None
     try:
-        return duration_ms(found)
+        length_ms = duration_ms(found)
     except ValueError:
-        outer.error(name, f'{shown(found)} is no duration: a whole number and one of s, m, h, d, w, as in "30m", up to 3660d', rule)
+        outer.error(name, f'{shown(found)} is no duration: a whole number and one of s, m, h, d, w, as in "30m", up to {longest}', rule)
         return None
+    if length_ms > duration_ms(longest):
+        outer.error(name, f"{shown(found)} is longer than {longest}", rule)
+        return None
+    return length_ms
 
 
-def instant(outer: Part, name: str, where: tzinfo, rule: str = "") -> int | None:
+def instant(outer: Part, name: str, where: tzinfo, rule: str = "", *, wanted: str = "") -> int | None:
     """Return the milliseconds of an instant; without an offset it is wall-clock time in `where`."""
-    found = text(outer, name, rule)
+    found = text(outer, name, rule, wanted=wanted)
     if found is None:
         return None
     if not _INSTANT.fullmatch(found):

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from livepromo.documents.checking import check_document
 from livepromo.documents.reading import Problem, ReadDocument, file_problem, read_text
 
@@ -41,7 +43,7 @@ def check_content(content: bytes, file: str, account_zone: str) -> tuple[list[Re
     read = []
     for document in documents:
         checked, found = check_document(document, account_zone)
-        read.append(document if document.key in broken else checked)
+        read.append(msgspec.structs.replace(checked, document=None) if document.key in broken else checked)
         problems += found
     problems.sort(key=lambda problem: (problem.line, problem.column))
     return read, problems

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from livepromo.documents.json_text import NotJsonError, read_json
 from livepromo.documents.values import NOWHERE, Place, Tree
 from livepromo.documents.yaml_text import TextError, read_yaml
-from livepromo.model.documents import Document
+from livepromo.model.documents import CouponType, Document
 
 Severity = Literal["error", "warning"]
 
@@ -46,14 +46,44 @@ class Problem(msgspec.Struct, frozen=True):
         }
 
 
+class Written(NamedTuple):
+    """A number as it was written, where, and the rule about it; `units` are thousandths of amounts, and counts as they are."""
+
+    path: str
+    written: object
+    units: int
+    rule: str
+
+
+class Link(NamedTuple):
+    """What a document refers to, by kind/id, and what it wants of it; `amounts` are judged by a wallet's decimals.
+
+    `gives_codes`: a reward draws from its codes, at most `most_codes`.
+    """
+
+    path: str
+    key: str
+    rule: str
+    external: bool | None = None
+    coupon_type: CouponType | None = None
+    amounts: tuple[Written, ...] = ()
+    gives_codes: bool = False
+    most_codes: Written | None = None
+
+
 class ReadDocument(msgspec.Struct, frozen=True):
-    """A document of a file: what was read, and what it means; `document` is None where problems were found in it."""
+    """A document of a file: what was read, and what it means; `document` is None where problems were found in it.
+
+    `links` are what it refers to, as far as it can be read; `advice` is what is not wrong but not advised (R71).
+    """
 
     file: str
     key: str
     value: Any
     places: dict[str, Place]
     document: Document | None = None
+    links: tuple[Link, ...] = ()
+    advice: tuple[Problem, ...] = ()
 
 
 def documents_of(read: list[ReadDocument]) -> list[Document]:

@@ -10,7 +10,8 @@ import msgspec
 from livepromo.behaviour.repeats import RecentIds, key_of
 from livepromo.behaviour.users import User, merged, with_membership
 from livepromo.behaviour.users import encode as encode_user
-from livepromo.engine.plan import Occasion, Plan, Trigger
+from livepromo.engine.owing import Occasion
+from livepromo.engine.plan import Plan, Trigger
 from livepromo.model.decisions import Candidate, Cause, Denial
 from livepromo.model.ids import UserId
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
@@ -209,7 +210,9 @@ def _take_profile(state: State, changes: Changes, record: Profile | Membership) 
 def weight_of(outcome: Candidate | Denial) -> int:
     """Return about how many bytes an outcome takes in the batches that carry it; user and campaign stand in several of its rows."""
     names = 24 * len(outcome.user) + 8 * len(outcome.campaign)
-    return _CANDIDATE_OVERHEAD + names + len(outcome.cause) + (len(outcome.reward_tail) if isinstance(outcome, Candidate) else 0)
+    return (
+        _CANDIDATE_OVERHEAD + names + len(outcome.cause) + (sum(map(len, outcome.reward_pieces)) if isinstance(outcome, Candidate) else 0)
+    )
 
 
 def merge(state: State, changes: Changes) -> list[int]:

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from operator import itemgetter
-from typing import Any
 
 import msgspec
 
 from livepromo.behaviour.conditions import compile_where
 from livepromo.documents.catalogue import Catalogue, Entry, State
-from livepromo.model.amounts import MILLI_DECIMALS
-from livepromo.model.decisions import Candidate, Cause, Denial, Limit, Reason, grant_id
-from livepromo.model.documents import Campaign, Condition, OnInsufficient, Op, Wallet
-from livepromo.model.ids import CampaignId, GrantId, UserId, sampled
-from livepromo.model.json_text import json_bytes
-from livepromo.model.records import Event, Position, Properties, Scalar
-from livepromo.model.time import Calendar, Periods, calendar
-from livepromo.rewards.earning import compile_earn
-from livepromo.rewards.metadata import Facts, compile_metadata
-from livepromo.rewards.validity import compile_validity
+from livepromo.engine.owing import Occasion, Owing, compile_reward
+from livepromo.model.decisions import Candidate, Denial, Reason, grant_id
+from livepromo.model.documents import Campaign, Condition, Live, Op, Sample
+from livepromo.model.ids import CampaignId, UserId, sampled
+from livepromo.model.records import Properties, Scalar
 
 FOREVER_MS = 1 << 62
 _SCALARS = frozenset({str, bool, int, float})
 _place = itemgetter(0)
-
-
-class Occasion(msgspec.Struct, frozen=True, gc=False):
-    """An event as the campaigns that it triggers see it. `time_ms` is the record's time, `received_ms` when Kafka had received it."""
-
-    event: Event
-    time_ms: int
-    received_ms: int
-    cause: Cause
-    cause_json: bytes
-    user_properties: Mapping[str, Any]
-    position: Position
-
-
-class Caps(msgspec.Struct, frozen=True):
-    """A campaign's limits, budgets in smallest units; None: no limit of that kind."""
-
-    total: int | None
-    day: int | None
-    week: int | None
-    month: int | None
-    user_units: int | None
-    campaign_units: int | None
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -58,15 +29,7 @@ class Trigger(msgspec.Struct, frozen=True):
     end_ms: int
     matches: Callable[[Properties], bool]
     sample_milli: int | None
-    wallet_available: bool
-    earn: Callable[[Properties, GrantId], int | Reason]
-    validity: Callable[[int], tuple[int, int | None] | Reason]
-    metadata: Callable[[Facts], dict[str, Any]]
-    reward_head: bytes
-    decimals: int
-    partial: bool
-    calendar: Calendar
-    caps: Caps
+    owing: Owing
 
     def qualifies(self, user: UserId, properties: Properties, time_ms: int) -> bool:
         """Say whether an event at `time_ms` is one that the campaign rewards (R3, R14, R17); `end` is exclusive."""
@@ -77,53 +40,28 @@ class Trigger(msgspec.Struct, frozen=True):
         )
 
     def outcome(self, occasion: Occasion) -> Candidate | Denial:
-        """Return the reward that is owed, complete but for its limits, or why none is: whatever no limit causes, in order of precedence."""
-        if not self.wallet_available:
-            return self._denial(occasion, Reason.WALLET_UNAVAILABLE)
-        event = occasion.event
-        name = grant_id(self.campaign, event.user, occasion.cause)
-        amount_units = self.earn(event.properties, name)
-        if isinstance(amount_units, Reason):
-            return self._denial(occasion, amount_units)
-        valid = self.validity(occasion.time_ms)
-        if isinstance(valid, Reason):
-            return self._denial(occasion, valid)
-        active_ms, expires_ms = valid
-        metadata = json_bytes(self.metadata(Facts(event.user, occasion.user_properties, event.properties, name, occasion.cause)))
-        expires = b"null" if expires_ms is None else b"%d" % expires_ms
+        """Return the reward that is owed, complete but for limits and codes, or why none is."""
+        user, owing = occasion.event.user, self.owing
+        name = grant_id(self.campaign, user, occasion.cause)
+        owed = owing.owe(occasion, name)
+        if isinstance(owed, Reason):
+            return Denial(self.campaign, self.revision, user, occasion.time_ms, occasion.cause_json, owed)
         return Candidate(
             grant_id=name,
             campaign=self.campaign,
             revision=self.revision,
-            user=event.user,
+            user=user,
             decided_at_ms=occasion.time_ms,
             cause=occasion.cause_json,
-            reward_type="points",
-            reward_head=self.reward_head,
-            reward_tail=b',"active_at":%d,"expires_at":%b,"metadata":%b' % (active_ms, expires, metadata),
-            amount_units=amount_units,
-            decimals=self.decimals,
-            partial=self.partial,
-            limits=self._limits(event.user, amount_units, self.calendar.periods(occasion.time_ms)),
+            reward_type=owing.reward_type,
+            reward_pieces=owed.pieces,
+            amount_units=owed.amount_units,
+            decimals=owing.decimals,
+            partial=owing.partial,
+            limits=owed.limits,
             received_ms=occasion.received_ms,
             position=occasion.position,
-        )
-
-    def _denial(self, occasion: Occasion, reason: Reason) -> Denial:
-        return Denial(self.campaign, self.revision, occasion.event.user, occasion.time_ms, occasion.cause_json, reason)
-
-    def _limits(self, user: UserId, amount_units: int, periods: Periods) -> tuple[Limit, ...]:
-        """Return what a grant counts, in order of precedence; also what has no cap, since a later revision may set one (R18)."""
-        campaign, caps = str(self.campaign), self.caps
-        mine = f"{campaign}/{user}"
-        return (
-            Limit(Reason.USER_TOTAL, mine, "total", caps.total, 1),
-            Limit(Reason.USER_DAY, mine, f"day:{periods.day}", caps.day, 1, periods.day_ends_ms),
-            Limit(Reason.USER_WEEK, mine, f"week:{periods.week}", caps.week, 1, periods.week_ends_ms),
-            Limit(Reason.USER_MONTH, mine, f"month:{periods.month}", caps.month, 1, periods.month_ends_ms),
-            Limit(Reason.CAMPAIGN_LIMIT, campaign, "total", None, 1),
-            Limit(Reason.USER_BUDGET, mine, "amount", caps.user_units, amount_units),
-            Limit(Reason.CAMPAIGN_BUDGET, campaign, "amount", caps.campaign_units, amount_units),
+            pool=owing.pool,
         )
 
 
@@ -163,11 +101,6 @@ class Plan(msgspec.Struct, frozen=True):
 EMPTY_PLAN = Plan(0, {}, frozenset())
 
 
-def units_of(milli: int | None, decimals: int) -> int | None:
-    """Return an amount of a document in the wallet's smallest units; documents are checked to have no finer ones."""
-    return None if milli is None else int(milli // 10 ** (MILLI_DECIMALS - decimals))
-
-
 def compile_plan(catalogue: Catalogue, *, now_start_ms: int | None = None) -> Plan:
     """Return the plan of a catalogue.
 
@@ -177,11 +110,12 @@ def compile_plan(catalogue: Catalogue, *, now_start_ms: int | None = None) -> Pl
     campaigns: dict[str, list[tuple[Trigger, tuple[Condition, ...]]]] = {}
     named: set[str] = set()
     for _, entry in sorted(catalogue.entries.items()):
-        if isinstance(entry.document, Campaign):
-            named.add(entry.document.qualify.event)
+        document = entry.document
+        if isinstance(document, Campaign) and isinstance(document.qualify, Live):
+            named.add(document.qualify.event)
             if entry.state is State.RUNNING:
-                qualify = entry.document.qualify
-                campaigns.setdefault(qualify.event, []).append((_trigger(entry, entry.document, catalogue, now_start_ms), qualify.where))
+                trigger = _trigger(entry, document, catalogue, now_start_ms)
+                campaigns.setdefault(document.qualify.event, []).append((trigger, document.qualify.where))
     return Plan(catalogue.position, {name: _watch(some) for name, some in campaigns.items()}, frozenset(named))
 
 
@@ -206,10 +140,9 @@ def _watch(campaigns: Iterable[tuple[Trigger, tuple[Condition, ...]]]) -> Watch:
 
 
 def _trigger(entry: Entry, campaign: Campaign, catalogue: Catalogue, now_start_ms: int | None) -> Trigger:
-    points = campaign.reward
-    wallet = catalogue.entries[f"wallet/{points.wallet}"].document
-    assert isinstance(wallet, Wallet), points.wallet
-    decimals, budget, recurrence = wallet.decimals, points.budget, points.recurrence
+    live, who = campaign.qualify, campaign.who
+    assert isinstance(live, Live), campaign.id
+    assert who is None or isinstance(who, Sample), campaign.id
     start_ms = campaign.when.start_ms
     if start_ms is None:
         start_ms = entry.first_published_ms if now_start_ms is None else now_start_ms
@@ -218,22 +151,7 @@ def _trigger(entry: Entry, campaign: Campaign, catalogue: Catalogue, now_start_m
         revision=entry.revision,
         start_ms=start_ms,
         end_ms=FOREVER_MS if campaign.when.end_ms is None else campaign.when.end_ms,
-        matches=compile_where(campaign.qualify.where),
-        sample_milli=None if campaign.who is None else campaign.who.percent_milli,
-        wallet_available=wallet.active,
-        earn=compile_earn(points.earn, points.max_per_reward_milli, decimals, wallet.rounding),
-        validity=compile_validity(points.validity),
-        metadata=compile_metadata(points.metadata, campaign),
-        reward_head=b'{"type":"points","wallet":%b,"points":' % json_bytes(points.wallet),
-        decimals=decimals,
-        partial=points.on_insufficient is OnInsufficient.PARTIAL,
-        calendar=calendar(campaign.timezone),
-        caps=Caps(
-            recurrence.total,
-            recurrence.day,
-            recurrence.week,
-            recurrence.month,
-            units_of(budget.user_milli, decimals),
-            units_of(budget.campaign_milli, decimals),
-        ),
+        matches=compile_where(live.where),
+        sample_milli=None if who is None else who.percent_milli,
+        owing=compile_reward(campaign, catalogue),
     )

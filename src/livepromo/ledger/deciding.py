@@ -1,22 +1,61 @@
-"""What becomes of a candidate: a grant within every limit, or a denial with the first limit that fails."""
+"""What becomes of a candidate: a grant within every limit, with a code where it needs one, or a denial with the first that fails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from livepromo.model.decisions import AMOUNT_REASONS, Candidate, Denial, Grant, Limit
+import msgspec
+
+from livepromo.model.decisions import AMOUNT_REASONS, Candidate, Denial, Grant, Limit, Reason
 
 Row = dict[str, int]  # slot → used
 Add = tuple[str, str, int]  # row, slot, how much
 
 AMOUNT = "amount"
+TAKEN = "taken"
 PERIODS_KEPT = 3
 _NOTHING: Row = {}
+_POOL = "@"  # a campaign's id does not begin with it
+
+
+class Stock(msgspec.Struct, frozen=True, gc=False):
+    """Codes of a pool from index `start` on, as far as they were fetched, and how many the pool has in all. `repr` shows no code."""
+
+    start: int
+    codes: tuple[str, ...]
+    size: int
+
+    def __repr__(self) -> str:
+        """Say which codes these are, and none of them."""
+        return f"Stock({len(self.codes)} codes from {self.start} on, of {self.size})"
+
+
+NO_STOCKS: Mapping[str, Stock] = {}
+
+
+def pool_row(pool: str) -> str:
+    """Return the name of a pool's row, whose slot `taken` is the cursor: codes below it were given; it only grows."""
+    return _POOL + pool
 
 
 def keeps_all(row_name: str) -> bool:
-    """Say whether the row keeps every period: a campaign's does, a user's (`campaign/user`) only the newest three of a kind."""
-    return "/" not in row_name
+    """Say whether the row keeps every slot: a campaign's and a pool's do, a user's (`campaign/user`) the newest three periods of a kind."""
+    return "/" not in row_name or row_name.startswith(_POOL)
+
+
+def rows_of(candidates: Iterable[Candidate]) -> set[str]:
+    """Return the names of the rows that deciding the candidates looks at."""
+    names: set[str] = set()
+    for candidate in candidates:
+        names.update([limit.row for limit in candidate.limits])
+        if candidate.pool is not None:
+            names.add(pool_row(candidate.pool))
+    return names
+
+
+def taken_of(rows: Mapping[str, Row], pool: str) -> int:
+    """Return how many codes of a pool have been given."""
+    return rows.get(pool_row(pool), _NOTHING).get(TAKEN, 0)
 
 
 def _oldest(row: Row, kind: str) -> int | None:
@@ -68,8 +107,28 @@ def _denial(candidate: Candidate, limit: Limit, used: int) -> Denial:
     )
 
 
-def decide(rows: Mapping[str, Row], candidate: Candidate) -> Grant | Denial:
+def decide(rows: Mapping[str, Row], candidate: Candidate, stock: Stock | None = None) -> Grant | Denial:
     """Return what becomes of `candidate` where `rows` have been used so far; a row that is missing is an empty one.
+
+    After all limits, a candidate with a pool takes the pool's next code, out of `stock`, which must reach so far; with none left it is
+    denied, and nothing is used up.
+    """
+    decision = within_limits(rows, candidate)
+    if candidate.pool is None or isinstance(decision, Denial):
+        return decision
+    assert stock is not None, f"no codes of {candidate.pool} were fetched"
+    cursor = taken_of(rows, candidate.pool)
+    if cursor >= stock.size:
+        return Denial(
+            candidate.campaign, candidate.revision, candidate.user, candidate.decided_at_ms, candidate.cause, Reason.CODES_EXHAUSTED
+        )
+    at = cursor - stock.start
+    assert 0 <= at < len(stock.codes), f"{candidate.pool}: code {cursor} is wanted of {stock!r}"
+    return Grant(candidate, decision.amount_units, (*decision.adds, (pool_row(candidate.pool), TAKEN, 1)), stock.codes[at])
+
+
+def within_limits(rows: Mapping[str, Row], candidate: Candidate) -> Grant | Denial:
+    """Return what becomes of `candidate` within its limits; no code is taken yet.
 
     Limits are looked at in the order in which they stand, and the first that fails is the denial: `used + add <= cap` must hold.
     Where the candidate is partial, the amount shrinks to the least that is left of any budget, as long as each has something left.
@@ -97,13 +156,19 @@ def decide(rows: Mapping[str, Row], candidate: Candidate) -> Grant | Denial:
     return Grant(candidate, amount, tuple(adds))
 
 
-def decide_all(rows: Mapping[str, Row], candidates: Iterable[Candidate]) -> tuple[list[Grant | Denial], dict[str, Row]]:
-    """Return what becomes of each candidate, in order, and the rows that changed. Later ones see what earlier ones used; `rows` stay."""
+def decide_all(
+    rows: Mapping[str, Row], candidates: Iterable[Candidate], stocks: Mapping[str, Stock] = NO_STOCKS
+) -> tuple[list[Grant | Denial], dict[str, Row]]:
+    """Return what becomes of each candidate, in order, and the rows that changed. Later ones see what earlier ones used; `rows` stay.
+
+    `stocks` hold the next codes of every pool of the candidates, as many as there are candidates of it, or all that are left.
+    """
     now = dict(rows)
     changed: dict[str, Row] = {}
     decisions: list[Grant | Denial] = []
     for candidate in candidates:
-        decision = decide(now, candidate)
+        pool = candidate.pool
+        decision = within_limits(now, candidate) if pool is None else decide(now, candidate, stocks.get(pool))
         decisions.append(decision)
         if type(decision) is Grant:
             apply(decision.adds, now, changed)

@@ -17,7 +17,7 @@ POSITION_KEY = b"@position"
 class GrantEntry(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
     """A grant: as published (`body`), what it added to which rows, and of which candidate of which source it was made.
 
-    `received_ms` is when Kafka received the event.
+    `received_ms` is when Kafka received the event. `repr` has no body: a code may be in it.
     """
 
     grant_id: GrantId
@@ -30,6 +30,10 @@ class GrantEntry(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False
     position: Position
     received_ms: int
     amount_units: int
+
+    def __repr__(self) -> str:
+        """Name the grant and what it added, without what was given."""
+        return f"GrantEntry({self.grant_id} of {self.campaign} for {self.user!r}, {self.adds})"
 
 
 class PositionEntry(msgspec.Struct, frozen=True, array_like=True, tag="p"):

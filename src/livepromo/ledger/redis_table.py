@@ -77,7 +77,8 @@ def _kind(error: Exception) -> Away:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Say what goes wrong within in the table's words: UnavailableError. A script that the server does not know stays as it is."""
     try:
         yield
     except exceptions.NoScriptError:
@@ -100,6 +101,25 @@ def _applied(value: bytes | None) -> Applied | None:
     return Applied(int(found[2]), int(found[3]))
 
 
+def connect(url: str, timeout_ms: int) -> redis.asyncio.Redis:
+    """Return a client whose calls wait so long at most; the server is first asked by the first call. Raises ValueError for the URL."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        socket_timeout=timeout_ms / 1000,
+        socket_connect_timeout=timeout_ms / 1000,
+        retry=Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
+        max_connections=_CONNECTIONS,
+        decode_responses=False,
+    )
+
+
+def tag_of(namespace: str, partition: int) -> str:
+    """Return with what all keys of a ledger partition begin, so that they share a slot. Raises ValueError for the namespace."""
+    if not _NAMESPACE.fullmatch(namespace):
+        raise ValueError(f'namespace "{namespace}" is not letters, digits, dots, dashes and underscores')
+    return f"{{{namespace}.{partition}}}"
+
+
 class RedisTable:
     """The table in a Redis server (see `Table`). Keys of a ledger partition share the hash tag `{<namespace>.<partition>}`.
 
@@ -110,17 +130,9 @@ class RedisTable:
 
     def __init__(self, url: str, namespace: str, timeout_ms: int = 2_000) -> None:
         """Raise ValueError for a URL or a namespace that cannot be one; the server is first asked by the first call."""
-        if not _NAMESPACE.fullmatch(namespace):
-            raise ValueError(f'namespace "{namespace}" is not letters, digits, dots, dashes and underscores')
+        tag_of(namespace, 0)
         self._namespace = namespace
-        self._client = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=timeout_ms / 1000,
-            socket_connect_timeout=timeout_ms / 1000,
-            retry=Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
-            max_connections=_CONNECTIONS,
-            decode_responses=False,
-        )
+        self._client = connect(url, timeout_ms)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -128,7 +140,7 @@ class RedisTable:
 
     async def check_server(self) -> None:
         """Raise EvictingError if the server is set up to drop keys. A row that is missing means that nothing is used yet."""
-        with _translated():
+        with translated():
             policy = (await self._client.info("memory")).get("maxmemory_policy")
         if policy != "noeviction":
             raise EvictingError(
@@ -137,10 +149,10 @@ class RedisTable:
             )
 
     def _tag(self, partition: int) -> str:
-        return f"{{{self._namespace}.{partition}}}"
+        return tag_of(self._namespace, partition)
 
     async def _call(self, *words: Any) -> Any:  # noqa: ANN401 - any command, any answer
-        with _translated():
+        with translated():
             return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     async def _run(self, script: _Script, keys: Sequence[str], args: Sequence[bytes]) -> str:
@@ -165,7 +177,7 @@ class RedisTable:
     async def progress(self, partition: int) -> tuple[Applied | None, Progress | None]:
         """See Table. One transaction of a GET and an HGETALL."""
         tag = self._tag(partition)
-        with _translated():
+        with translated():
             async with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.execute_command("GET", tag + "applied")
                 pipeline.execute_command("HGETALL", tag + "progress")

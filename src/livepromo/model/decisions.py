@@ -77,10 +77,11 @@ class Limit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A reward that a campaign owes for one cause, before limits are looked at; complete but for a partial amount.
+    """A reward that a campaign owes for one cause, before limits are looked at; complete but for what is decided: a part, a code.
 
-    The reward's JSON is `reward_head`, the amount, `reward_tail`, and a closing brace; head and tail hold everything else.
-    `limits` stand in order of precedence.
+    The reward's JSON is `reward_pieces` and a closing brace. What is decided stands between every two pieces: a code where there is a
+    `pool` that it is taken from, else the amount. One piece is a reward that is complete. `limits` stand in order of precedence.
+    `repr` has no piece: a coupon's only code may be in it.
     """
 
     grant_id: GrantId
@@ -90,26 +91,44 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     decided_at_ms: int
     cause: bytes
     reward_type: str
-    reward_head: bytes
-    reward_tail: bytes
+    reward_pieces: tuple[bytes, ...]
     amount_units: int
     decimals: int
     partial: bool
     limits: tuple[Limit, ...]
     received_ms: int
     position: Position
+    pool: str | None = None
+
+    @property
+    def home(self) -> str:
+        """What decides its partition: the pool, else the campaign."""
+        return self.campaign if self.pool is None else self.pool
+
+    def __repr__(self) -> str:
+        """Name the reward that is owed, without what it consists of."""
+        return f"Candidate({self.grant_id} of {self.campaign} for {self.user!r} at {self.position})"
 
 
 class Grant(msgspec.Struct, frozen=True, gc=False):
-    """A decision to reward. `adds` are what it added: (row, slot, how much)."""
+    """A decision to reward. `adds` are what it added: (row, slot, how much); `code` is the one taken from the candidate's pool."""
 
     candidate: Candidate
     amount_units: int
     adds: tuple[tuple[str, str, int], ...]
+    code: str | None = None
+
+    def __repr__(self) -> str:
+        """Say what was granted, without the code."""
+        return f"Grant({self.candidate!r}, {self.amount_units}, {self.adds})"
 
     def as_json(self) -> bytes:
-        """Return the grant as published; a function of candidate and amount, so every repeat is the same, byte for byte."""
+        """Return the grant as published; a function of candidate, amount and code, so every repeat is the same, byte for byte.
+
+        Where a code of a pool has not been taken, null stands in its place.
+        """
         c = self.candidate
+        decided = amount_text(self.amount_units, c.decimals).encode() if c.pool is None else json_bytes(self.code)
         requested = b""
         if self.amount_units != c.amount_units:
             requested = b',"requested":' + amount_text(c.amount_units, c.decimals).encode()
@@ -117,7 +136,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
             (
                 b'{"grant_id":"', c.grant_id.encode(), b'","campaign":"', c.campaign.encode(), b'","revision":', b"%d" % c.revision,
                 b',"user":', json_bytes(c.user), b',"granted_at":', b"%d" % c.decided_at_ms, b',"cause":', c.cause,
-                b',"reward":', c.reward_head, amount_text(self.amount_units, c.decimals).encode(), c.reward_tail, requested, b"}}",
+                b',"reward":', decided.join(c.reward_pieces), requested, b"}}",
             )
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import assert_never
 
 import msgspec
 
@@ -37,17 +38,148 @@ class Condition(msgspec.Struct, frozen=True):
     values: tuple[Scalar, ...] = ()
 
 
+class Unless(msgspec.Struct, frozen=True):
+    """Absence: what closes a window, and how long it is; `events` in order, each once. `grace_ms` None: as the setting says."""
+
+    events: tuple[str, ...]
+    within_ms: int
+    where: tuple[Condition, ...] = ()
+    grace_ms: int | None = None
+
+
+class Same(msgspec.Struct, frozen=True, order=True):
+    """A constant property (R10), and what the `unless` events call it."""
+
+    event: str
+    unless: str
+
+
+class Retrigger(StrEnum):
+    """What a further trigger does while its window is open."""
+
+    KEEP = "keep"
+    RESTART = "restart"
+
+
 class Live(msgspec.Struct, frozen=True, tag="live"):
-    """Qualify by an event as it happens."""
+    """Qualify by an event as it happens or, with `unless`, by what does not follow it. `same` in order, each once."""
 
     event: str
     where: tuple[Condition, ...] = ()
+    unless: Unless | None = None
+    same: tuple[Same, ...] = ()
+    retrigger: Retrigger = Retrigger.KEEP
+
+
+class Past(msgspec.Struct, frozen=True, tag="past"):
+    """Everyone in the audience qualifies, at send time."""
+
+
+class FromList(msgspec.Struct, frozen=True, tag="list"):
+    """Everyone on the list (and in the audience, if there is one) qualifies, at send time."""
+
+    list: str
+
+
+Qualify = Live | Past | FromList
+
+
+class Back(msgspec.Struct, frozen=True, tag="back"):
+    """A look-back: [decision - duration, decision]."""
+
+    duration_ms: int
+
+
+class Span(msgspec.Struct, frozen=True, tag="span"):
+    """A look-back: [from, to), but never what is after the decision."""
+
+    from_ms: int
+    to_ms: int
+
+
+Within = Back | Span
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How often something was done: two values for between, one for eq, gt, gte, lt and lte."""
+
+    op: Op
+    values: tuple[int, ...]
+
+
+class Did(msgspec.Struct, frozen=True, tag="did"):
+    """Who did any of the events so often (R6); `within` None: since the document was first published, and what the topic then held."""
+
+    events: tuple[str, ...]
+    where: tuple[Condition, ...] = ()
+    count: Count = Count(Op.GTE, (1,))
+    within: Within | None = None
+
+
+class DidNot(msgspec.Struct, frozen=True, tag="did_not"):
+    """Who did none of the events, not once (R7)."""
+
+    events: tuple[str, ...]
+    where: tuple[Condition, ...] = ()
+    within: Within | None = None
+
+
+class InSegment(msgspec.Struct, frozen=True, tag="segment"):
+    """Who is in a saved segment (R5)."""
+
+    segment: str
+
+
+class OnList(msgspec.Struct, frozen=True, tag="on_list"):
+    """Who is on a list."""
+
+    list: str
+
+
+class HasProperty(msgspec.Struct, frozen=True, tag="property"):
+    """Who has such a user property (R8)."""
+
+    condition: Condition
+
+
+class Interest(msgspec.Struct, frozen=True, tag="interest"):
+    """Who shows a value in that share of an event's occurrences (R9), in thousandths of a percent; None: predominantly."""
+
+    event: str
+    property: str
+    value: Scalar
+    share_milli: int | None
+    within: Within | None = None
 
 
 class Sample(msgspec.Struct, frozen=True, tag="sample"):
     """An audience: so many thousandths of a percent of all users."""
 
     percent_milli: int
+
+
+class AllOf(msgspec.Struct, frozen=True, tag="all"):
+    """Who is in every one of the audiences. `same`: for one value of each of these, its own `did` and `did_not` (R10); in order, once."""
+
+    members: tuple[Audience, ...]
+    same: tuple[str, ...] = ()
+
+
+class AnyOf(msgspec.Struct, frozen=True, tag="any"):
+    """Who is in at least one of the audiences."""
+
+    members: tuple[Audience, ...]
+
+
+class NoneOf(msgspec.Struct, frozen=True, tag="none"):
+    """Who is in none of the audiences."""
+
+    members: tuple[Audience, ...]
+
+
+Leaf = Did | DidNot | InSegment | OnList | HasProperty | Interest | Sample
+Group = AllOf | AnyOf | NoneOf
+Audience = Leaf | Group
 
 
 class Flat(msgspec.Struct, frozen=True, tag="flat"):
@@ -177,11 +309,90 @@ class Points(msgspec.Struct, frozen=True, tag="points"):
     metadata: tuple[MetadataRow, ...] = ()
 
 
+class CouponType(StrEnum):
+    """Whether everyone gets the same code, or each a code of its own."""
+
+    SINGLE = "single"
+    BULK = "bulk"
+
+
+class CouponReward(msgspec.Struct, frozen=True, tag="coupon"):
+    """A coupon's code; the limits count rewards, None: no limit of that kind."""
+
+    coupon: str
+    coupon_type: CouponType
+    max_per_user: int | None = None
+    max_per_campaign: int | None = None
+    redeem_after_ms: int = 0
+
+
+class VoucherReward(msgspec.Struct, frozen=True, tag="voucher"):
+    """A code of a partner's list."""
+
+    partner: str
+    list_tag: str
+    max_per_user: int | None = None
+    max_per_campaign: int | None = None
+
+    @property
+    def voucher_list(self) -> str:
+        """Return the id of the list."""
+        return f"{self.partner}/{self.list_tag}"
+
+
+class ItemBudget(msgspec.Struct, frozen=True):
+    """How many of an item may be given; None: no limit of that kind."""
+
+    campaign: int | None = None
+    day: int | None = None
+    week: int | None = None
+    month: int | None = None
+
+
+class ItemGift(msgspec.Struct, frozen=True, tag="item"):
+    """A physical or digital reward."""
+
+    item: str
+    budget: ItemBudget = ItemBudget()
+
+
+class Credits(msgspec.Struct, frozen=True, tag="credits"):
+    """Credits of an external wallet."""
+
+    wallet: str
+    earn: Earn
+    max_per_reward_milli: int | None = None
+    budget: Budget = Budget()
+    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+
+class Identifiers(msgspec.Struct, frozen=True):
+    """What the payload calls a user's id, email and phone."""
+
+    user_id: str = "userId"
+    email: str = "email"
+    phone: str = "phone"
+
+
+class Custom(msgspec.Struct, frozen=True, tag="custom"):
+    """A call to an endpoint of another system."""
+
+    endpoint: str
+    gift: ItemGift | Credits
+    recurrence: Recurrence = Recurrence()
+    identifiers: Identifiers = Identifiers()
+    metadata: tuple[MetadataRow, ...] = ()
+
+
+Reward = Points | CouponReward | VoucherReward | Custom
+
+
 class When(msgspec.Struct, frozen=True):
-    """From when (None: now) until when (exclusive; None: never) a live campaign runs."""
+    """From when (None: now) until when (exclusive; None: never) a live campaign runs; when (None: now) another one is sent."""
 
     start_ms: int | None = None
     end_ms: int | None = None
+    send_ms: int | None = None
 
 
 class Campaign(msgspec.Struct, frozen=True, tag="campaign"):
@@ -189,16 +400,16 @@ class Campaign(msgspec.Struct, frozen=True, tag="campaign"):
 
     id: CampaignId
     timezone: str
-    qualify: Live
-    reward: Points
-    who: Sample | None = None
+    qualify: Qualify
+    reward: Reward
+    who: Audience | None = None
     when: When = When()
     name: str | None = None
     description: str | None = None
 
 
 class Wallet(msgspec.Struct, frozen=True, tag="wallet"):
-    """What points are kept in."""
+    """What points are kept in or, where it is external, the credits of another system."""
 
     id: str
     decimals: int = 0
@@ -206,11 +417,113 @@ class Wallet(msgspec.Struct, frozen=True, tag="wallet"):
     active: bool = True
     name: str | None = None
     description: str | None = None
+    external: bool = False
 
 
-Document = Campaign | Wallet
+class Coupon(msgspec.Struct, frozen=True, tag="coupon"):
+    """What campaigns give codes of; `code` is that of a single one. It has expired at `expires_ms` (None: never)."""
+
+    id: str
+    coupon_type: CouponType
+    code: str | None = None
+    user_redemption_limit: int = 1
+    expires_ms: int | None = None
+    active: bool = True
+    name: str | None = None
+    description: str | None = None
+
+
+class Partner(msgspec.Struct, frozen=True, tag="partner"):
+    """Whose vouchers are given."""
+
+    id: str
+    active: bool = True
+    name: str | None = None
+    description: str | None = None
+
+
+class VoucherList(msgspec.Struct, frozen=True, tag="voucher_list"):
+    """A partner's codes under one tag; `id` is `partner/tag`. It has expired at `expires_ms` (None: never)."""
+
+    id: str
+    user_redemption_limit: int = 1
+    expires_ms: int | None = None
+    active: bool = True
+    name: str | None = None
+    description: str | None = None
+
+    @property
+    def partner(self) -> str:
+        """Return the id of the partner."""
+        return self.id.partition("/")[0]
+
+    @property
+    def list_tag(self) -> str:
+        """Return the tag."""
+        return self.id.partition("/")[2]
+
+
+class Item(msgspec.Struct, frozen=True, tag="item"):
+    """A physical or digital reward that another system hands out."""
+
+    id: str
+    active: bool = True
+    name: str | None = None
+    description: str | None = None
+
+
+class Endpoint(msgspec.Struct, frozen=True, tag="endpoint"):
+    """Where custom rewards are sent; `secret` is a name. `headers` are (name, value), in order of the names in lower case."""
+
+    id: str
+    url: str
+    secret: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout_ms: int = 15_000
+    max_in_flight: int = 16
+    name: str | None = None
+    description: str | None = None
+
+
+class Segment(msgspec.Struct, frozen=True, tag="segment"):
+    """A saved audience; `who` None: membership is fed from outside."""
+
+    id: str
+    who: Audience | None = None
+    name: str | None = None
+    description: str | None = None
+
+
+class UserList(msgspec.Struct, frozen=True, tag="list"):
+    """A list of users, who are imported."""
+
+    id: str
+    name: str | None = None
+    description: str | None = None
+
+
+Document = Campaign | Wallet | Coupon | Partner | VoucherList | Item | Endpoint | Segment | UserList
+
+KINDS = ("campaign", "wallet", "coupon", "partner", "voucher_list", "item", "endpoint", "segment", "list")
+"""The kinds of documents, as they are written."""
+
+
+def kind_of(document: Document) -> str:
+    """Return the kind of a document, as it is written."""
+    return str(document.__struct_config__.tag)
 
 
 def key_of(document: Document) -> str:
     """Return `kind/id`, by which documents are named everywhere."""
-    return f"{type(document).__name__.lower()}/{document.id}"
+    return f"{kind_of(document)}/{document.id}"
+
+
+def leaves_of(audience: Audience) -> tuple[Leaf, ...]:
+    """Return the leaves of an audience, in the order written."""
+    match audience:
+        case AllOf() | AnyOf() | NoneOf():
+            return tuple(leaf for member in audience.members for leaf in leaves_of(member))
+        case Did() | DidNot() | InSegment() | OnList() | HasProperty() | Interest() | Sample():
+            return (audience,)
+        case _:
+            assert_never(audience)

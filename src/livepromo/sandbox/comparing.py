@@ -10,13 +10,14 @@ import msgspec
 
 from livepromo.engine.partition import Horizons
 from livepromo.model.decisions import Grant, Reason
-from livepromo.model.documents import Campaign, Document, OnInsufficient
+from livepromo.model.documents import Campaign, Credits, Custom, Document, OnInsufficient, Points
 from livepromo.sandbox.tally import DenialSaid, GrantSaid, amount_text, read_denial, read_grant
 from livepromo.settings import Settings
 from livepromo.simulation.files import read_lines
 from livepromo.simulation.run import Simulation, run_recorded
 
 _SPENT = Reason.CAMPAIGN_BUDGET.value
+_SHARED = {Reason.CAMPAIGN_LIMIT, Reason.CAMPAIGN_DAY, Reason.CAMPAIGN_WEEK, Reason.CAMPAIGN_MONTH, Reason.CODES_EXHAUSTED}
 
 
 class Decided(msgspec.Struct):
@@ -28,12 +29,17 @@ class Decided(msgspec.Struct):
     @property
     def given(self) -> Decimal:
         """How much was granted in all."""
-        return sum((grant.reward.points for grant in self.grants.values()), Decimal())
+        return sum((grant.reward.amount for grant in self.grants.values()), Decimal())
 
     def binds(self, cap: Decimal | None) -> bool:
         """Say whether the campaign's budget did not suffice for all."""
         cut = any(grant.reward.requested is not None for grant in self.grants.values())
         return any(denial.reason == _SPENT for denial in self.denials.values()) or (cut and self.given == cap)
+
+    @property
+    def is_short(self) -> bool:
+        """Say whether a count or codes that all users share did not suffice for all."""
+        return any(denial.reason in _SHARED for denial in self.denials.values())
 
     def causes(self) -> set[tuple[str, bytes]]:
         """Return user and cause of every decision."""
@@ -42,7 +48,7 @@ class Decided(msgspec.Struct):
 
     def asked(self) -> set[Decimal]:
         """Return every amount that was asked of the budget."""
-        granted = {grant.reward.requested or grant.reward.points for grant in self.grants.values()}
+        granted = {grant.reward.requested or grant.reward.amount for grant in self.grants.values()}
         return granted | {denial.requested for denial in self.denials.values() if denial.reason == _SPENT and denial.requested is not None}
 
 
@@ -96,20 +102,22 @@ def differences(ours: Decisions, theirs: Decisions, documents: Iterable[Document
 
 
 def _differences(mine: Decided, expected: Decided, campaign: Campaign) -> list[str]:
-    milli = campaign.reward.budget.campaign_milli
+    reward = campaign.reward.gift if isinstance(campaign.reward, Custom) else campaign.reward
+    if not isinstance(reward, Points | Credits) and (mine.is_short or expected.is_short):
+        return _same_causes(mine, expected)  # who got the last of it depends on the order
+    milli = reward.budget.campaign_milli if isinstance(reward, Points | Credits) else None
     cap = None if milli is None else Decimal(milli) / 1000
     if cap is None or not (mine.binds(cap) or expected.binds(cap)):
         return [
             *_sets("grants", mine.grants.keys(), expected.grants.keys()),
             *_sets("denials", mine.denials.keys(), expected.denials.keys()),
         ]
-    found = []
-    if mine.causes() != expected.causes():
-        found.append(f"{len(mine.causes() ^ expected.causes())} causes were decided on one side alone")
+    assert isinstance(reward, Points | Credits), campaign.id
+    found = _same_causes(mine, expected)
     if mine.given > cap:
         found.append(f"{amount_text(mine.given)} were granted of a budget of {amount_text(cap)}")
     asked = mine.asked() | expected.asked()
-    if campaign.reward.on_insufficient is OnInsufficient.PARTIAL or len(asked) == 1:
+    if reward.on_insufficient is OnInsufficient.PARTIAL or len(asked) == 1:
         if mine.given != expected.given:
             found.append(f"{amount_text(mine.given)} were granted, simulated are {amount_text(expected.given)}")
     else:
@@ -117,6 +125,11 @@ def _differences(mine: Decided, expected: Decided, campaign: Campaign) -> list[s
         if refused and min(refused) <= cap - mine.given:
             found.append(f"{amount_text(min(refused))} were denied with {amount_text(cap - mine.given)} left")
     return found
+
+
+def _same_causes(mine: Decided, expected: Decided) -> list[str]:
+    different = mine.causes() ^ expected.causes()
+    return [f"{len(different)} causes were decided on one side alone"] if different else []
 
 
 def _sets(what: str, ours: Iterable[bytes], theirs: Iterable[bytes]) -> list[str]:

@@ -18,7 +18,7 @@ _WHICH = 16
 def grant_words(grant: GrantSaid, zone: ZoneInfo) -> tuple[str, str, str, str]:
     """Return time, user, campaign and reward of a grant, as they are shown."""
     when = datetime.fromtimestamp(grant.granted_at / 1000, UTC).astimezone(zone).strftime("%H:%M:%S")
-    reward = f"+{amount_text(grant.reward.points)} {grant.reward.wallet}"
+    reward = f"+{amount_text(grant.reward.amount)} {grant.reward.what}"
     if grant.reward.requested is not None:
         reward += f" (what was left of {amount_text(grant.reward.requested)})"
     return when, grant.user, grant.campaign, reward

@@ -11,11 +11,25 @@ TOP_REASONS = 3
 
 
 class RewardSaid(msgspec.Struct, frozen=True):
-    """The reward of a grant."""
+    """The reward of a grant, of whatever type, without its code."""
 
-    wallet: str
-    points: Decimal
+    wallet: str | None = None
+    item: str | None = None
+    coupon: str | None = None
+    partner: str | None = None
+    points: Decimal | None = None
+    value: Decimal | None = None
     requested: Decimal | None = None
+
+    @property
+    def amount(self) -> Decimal:
+        """How much it is: points, credits, or one of anything else."""
+        return self.points or self.value or Decimal(1)
+
+    @property
+    def what(self) -> str:
+        """What it is of: a wallet, an item, a coupon or a partner."""
+        return self.wallet or self.item or self.coupon or self.partner or "reward"
 
 
 class GrantSaid(msgspec.Struct, frozen=True):
@@ -81,7 +95,7 @@ class Tally:
         self._seen.add(grant.grant_id)
         line = self._line(grant.campaign)
         line.grants += 1
-        line.amount += grant.reward.points
+        line.amount += grant.reward.amount
         line.users.add(grant.user)
         return True
 

@@ -7,11 +7,14 @@ import gzip
 import stat
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 import msgspec
+
+from livepromo.ledger.codes import CodeProblem, normalised
 
 LOG_VERSION = 1
 STANDARD_INPUT = "-"
@@ -118,6 +121,28 @@ def read_lines(paths: Iterable[str], moved: Callable[[int], None] = lambda _: No
                     yield from _without_ends(some)
         except (OSError, EOFError, zlib.error, ValueError) as error:
             raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+class CodesRead(NamedTuple):
+    """The codes of a file, in its order, each once; and how many other lines it has, by what they are."""
+
+    codes: tuple[str, ...]
+    left_out: dict[str, int]
+
+
+def read_codes(path: str) -> CodesRead:
+    """Read a file of codes, one a line, as an import does. Raises InputError."""
+    codes: dict[str, None] = {}
+    left_out: Counter[str] = Counter()
+    for line in read_lines([path]):
+        code = normalised(line)
+        if isinstance(code, CodeProblem):
+            left_out[code.value] += 1
+        elif code in codes:
+            left_out["repeated"] += 1
+        else:
+            codes[code] = None
+    return CodesRead(tuple(codes), dict(left_out))
 
 
 def _without_ends(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -12,13 +12,14 @@ from livepromo.behaviour.decoding import decode
 from livepromo.documents import catalogue
 from livepromo.engine.partition import Batch, Horizons, State, advance
 from livepromo.engine.plan import compile_plan
-from livepromo.ledger.deciding import decide
+from livepromo.ledger.deciding import within_limits
 from livepromo.model.decisions import Candidate, Denial
-from livepromo.model.documents import Campaign, Document, Flat, Random, key_of
+from livepromo.model.documents import Campaign, Credits, Custom, Document, Earn, Live, Per, Percent, Points, Sample, key_of
 from livepromo.model.ids import sampled
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import Event, Malformed, Profile
 from livepromo.model.time import from_ms
+from livepromo.rewards import payloads
 from livepromo.simulation.files import InputError
 
 USER = "preview-user"
@@ -29,12 +30,33 @@ class _Granted(msgspec.Struct):
     reward: msgspec.Raw
 
 
+class _Sent(msgspec.Struct):
+    metadata: msgspec.Raw
+
+
+class _Payload(msgspec.Struct):
+    reward: _Sent
+
+
+class _CustomReward(msgspec.Struct):
+    value: msgspec.Raw
+    payload: _Payload
+
+
+class Previewed(msgspec.Struct, frozen=True):
+    """A reward as it is published, and for a custom one what its endpoint is sent; JSON."""
+
+    reward: bytes
+    payload: bytes = b"null"
+
+
 def event_of(text: str, campaign: Campaign, now_ms: int) -> Event:
     """Return the event that a JSON object says, read as a record that comes in; user, name and time are filled in where it has none.
 
     The time is now or, where the campaign does not run now, the nearest at which it does. Raises InputError.
     """
     _check_object(text, "the event")
+    assert isinstance(campaign.qualify, Live), campaign.id
     # In front, since of duplicate keys the last counts; and as text, since its numbers must be read as those of a record are.
     filled = json_bytes({"user": USER, "event": campaign.qualify.event, "ts": _nearest_ms(campaign, now_ms)}).decode()[:-1]
     rest = text.strip()[1:].lstrip()
@@ -77,8 +99,8 @@ def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogateescape")  # bytes of the command line that are no UTF-8 are judged as those of a record
 
 
-def reward_json(documents: Sequence[Document], campaign: Campaign, event: Event, profile: Profile) -> str:
-    """Return the JSON of the reward that the event makes for a user with this profile: the first of the first revision.
+def previewed(documents: Sequence[Document], campaign: Campaign, event: Event, profile: Profile) -> Previewed:
+    """Return the reward that the event makes for a user with this profile: the first of the first revision. No code is taken.
 
     Raises InputError where there is none, and says why.
     """
@@ -89,10 +111,15 @@ def reward_json(documents: Sequence[Document], campaign: Campaign, event: Event,
     outcome = next((one for one in changes.outcomes if one.campaign == campaign.id), None)
     if outcome is None:
         raise InputError(f"no reward: {_why_not(campaign, event)}")
-    decision = decide({}, outcome) if isinstance(outcome, Candidate) else outcome
+    decision = within_limits({}, outcome) if isinstance(outcome, Candidate) else outcome
     if isinstance(decision, Denial):
         raise InputError(f"no reward: it would be denied, {decision.reason.value}{_property(campaign, decision)}")
-    return bytes(msgspec.json.decode(decision.as_json(), type=_Granted).reward).decode()
+    reward = bytes(msgspec.json.decode(decision.as_json(), type=_Granted).reward)
+    if not isinstance(campaign.reward, Custom):
+        return Previewed(reward)
+    said = msgspec.json.decode(reward, type=_CustomReward)
+    value, metadata = bytes(said.value), bytes(said.payload.reward.metadata)
+    return Previewed(reward, payloads.body(campaign.reward.identifiers, event.user, profile.properties, value, metadata))
 
 
 def _published(documents: Sequence[Document]) -> catalogue.Catalogue:
@@ -104,12 +131,21 @@ def _published(documents: Sequence[Document]) -> catalogue.Catalogue:
 
 def _property(campaign: Campaign, denial: Denial) -> str:
     """Return which property a denial is about, if any."""
-    earn = campaign.reward.earn
-    about = denial.reason.value.startswith(("property_", "amount_")) and not isinstance(earn, Flat | Random)
-    return f": the event's {earn.of}" if about and not isinstance(earn, Flat | Random) else ""
+    earn = _earn(campaign)
+    about = denial.reason.value.startswith(("property_", "amount_"))
+    return f": the event's {earn.of}" if about and isinstance(earn, Percent | Per) else ""
+
+
+def _earn(campaign: Campaign) -> Earn | None:
+    match campaign.reward:
+        case Points(earn=earn) | Custom(gift=Credits(earn=earn)):
+            return earn
+        case _:
+            return None
 
 
 def _why_not(campaign: Campaign, event: Event) -> str:
+    assert isinstance(campaign.qualify, Live), campaign.id
     if event.event != campaign.qualify.event:
         return f'{campaign.id} waits for "{campaign.qualify.event}", the event is "{event.event}"'
     at = f"the event's time, {_shown(event.ts_ms)}"
@@ -122,7 +158,7 @@ def _why_not(campaign: Campaign, event: Event) -> str:
         if not compile_condition(condition)(event.properties):
             values = " ".join(json_bytes(value).decode() for value in condition.values)
             return f"$.qualify.live.where[{place}] does not hold: {condition.property} {condition.op.value} {values}".rstrip()
-    assert campaign.who is not None, "an event with the right name, at the right time, whose conditions hold"
+    assert isinstance(campaign.who, Sample), "an event with the right name, at the right time, whose conditions hold"
     assert not sampled(campaign.id, event.user, campaign.who.percent_milli), "and a user in the sample"
     return f'the user "{event.user}" is not in the sample'
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from livepromo.behaviour.decoding import decode, decode_recorded
 from livepromo.documents import catalogue as publications
@@ -11,7 +11,7 @@ from livepromo.documents.catalogue import Catalogue
 from livepromo.engine.boundary import advance_all, decode_all
 from livepromo.engine.partition import Batch, Horizons, State, merge
 from livepromo.engine.plan import EMPTY_PLAN, Plan, compile_plan
-from livepromo.ledger.deciding import Row, decide_all
+from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.documents import Document, key_of
 from livepromo.model.records import DeadReason, Ignored, Malformed, Position, Record
@@ -21,17 +21,24 @@ from livepromo.simulation.summary import Summary
 SLICE_RECORDS = 2_000
 SLICE_BYTES = 4 << 20  # or so: a slice ends with the record that reaches it
 _BEFORE_EVERYTHING_MS = -(1 << 61)
+_NO_CODES = Stock(0, (), 0)
 _BUG: Record = Malformed(DeadReason.BUG)
 _NOT_RECEIVED: tuple[Record, int | None] = (_BUG, None)
 Decision = Grant | Denial
 
 
 class Simulation:
-    """One set of limits and a summary, for any number of partitions."""
+    """One set of limits, the codes of pools, and a summary, for any number of partitions. A pool that is not there has no codes."""
 
-    def __init__(self, horizons: Horizons) -> None:
-        self.horizons, self.summary = horizons, Summary()
+    def __init__(self, horizons: Horizons, codes: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self._stocks = {pool: Stock(0, some, len(some)) for pool, some in (codes or {}).items()}
+        self.horizons, self.summary = horizons, Summary({pool: stock.size for pool, stock in self._stocks.items()})
         self.rows: dict[str, Row] = {}
+
+    @property
+    def pools(self) -> list[str]:
+        """The pools that have codes."""
+        return list(self._stocks)
 
     def take(self, state: State, plan: Plan, batch: Batch) -> Iterator[Decision]:
         """Take records into a partition's state and yield the decisions that they make, in order."""
@@ -46,8 +53,9 @@ class Simulation:
 
     def _decide(self, outcomes: Sequence[Candidate | Denial]) -> Iterator[Decision]:
         candidates = [one for one in outcomes if isinstance(one, Candidate)]
-        needed = {limit.row for candidate in candidates for limit in candidate.limits}
-        decided, changed = decide_all({name: self.rows[name] for name in needed if name in self.rows}, candidates)
+        rows = {name: self.rows[name] for name in rows_of(candidates) if name in self.rows}
+        stocks = {c.pool: self._stocks.get(c.pool, _NO_CODES) for c in candidates if c.pool is not None}
+        decided, changed = decide_all(rows, candidates, stocks)
         self.rows.update(changed)
         following = iter(decided)
         for one in outcomes:

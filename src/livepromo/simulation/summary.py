@@ -1,4 +1,4 @@
-"""What a simulation comes to: counts, amounts, budget left, and why rewards were refused."""
+"""What a simulation comes to: counts, amounts, budget and codes left, and why rewards were refused."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 from livepromo.documents.catalogue import Catalogue
+from livepromo.engine.limits import most_of
+from livepromo.engine.owing import pool_of
 from livepromo.engine.partition import Changes
-from livepromo.engine.plan import units_of
 from livepromo.model.amounts import amount_text
 from livepromo.model.decisions import Denial, Grant
-from livepromo.model.documents import Campaign, Wallet
+from livepromo.model.documents import Campaign
 
 TOP_REASONS = 3
 
@@ -27,10 +28,12 @@ class Line:
 class Summary:
     """Counts records and decisions as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Mapping[str, int] | None = None) -> None:
         self.taken = self.repeats = self.ignored = 0
         self.dead: Counter[str] = Counter()
         self.lines: dict[str, Line] = {}
+        self._sizes = sizes or {}  # codes that each pool has
+        self._given: Counter[str] = Counter()  # codes that were given of each
         self._catalogue = Catalogue()
 
     def take_catalogue(self, catalogue: Catalogue) -> None:
@@ -54,6 +57,8 @@ class Summary:
             line.grants += 1
             line.amount_units += decision.amount_units
             line.users.add(decision.candidate.user)
+            if decision.candidate.pool is not None:
+                self._given[decision.candidate.pool] += 1
         else:
             line = self.lines.setdefault(decision.campaign, Line())
             line.denials += 1
@@ -66,9 +71,20 @@ class Summary:
         return text + (f" ({', '.join(f'{reason} {n}' for reason, n in self.dead.most_common())})" if self.dead else "")
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return the head and the rows of the table of campaigns."""
+        """Return the head and the rows of the table of campaigns; what codes are left stands there where any campaign gives codes."""
         head = ["campaign", "grants", "users", "amount", "budget left", "denials", "top reasons"]
-        return head, [self._row(campaign, line) for campaign, line in sorted(self.lines.items())]
+        rows = [self._row(campaign, line) for campaign, line in sorted(self.lines.items())]
+        left = [self._codes_left(campaign) for campaign in sorted(self.lines)]
+        if any(left):
+            head.insert(5, "codes left")
+            for row, codes in zip(rows, left, strict=True):
+                row.insert(5, codes)
+        return head, rows
+
+    def _codes_left(self, campaign: str) -> str:
+        document = self._document(campaign)
+        pool = None if document is None else pool_of(document.reward)
+        return "" if pool is None else str(self._sizes.get(pool, 0) - self._given[pool])
 
     def _row(self, campaign: str, line: Line) -> list[str]:
         decimals, budget_units = self._money(campaign)
@@ -78,11 +94,15 @@ class Summary:
         return [campaign, str(line.grants), str(len(line.users)), amount, left, str(line.denials), reasons]
 
     def _money(self, campaign: str) -> tuple[int, int | None]:
-        entries: Mapping[str, object] = self._catalogue.entries
-        if f"campaign/{campaign}" not in entries:
+        document = self._document(campaign)
+        if document is None:
             return 0, None
-        document = self._catalogue.entries[f"campaign/{campaign}"].document
-        assert isinstance(document, Campaign)
-        wallet = self._catalogue.entries[f"wallet/{document.reward.wallet}"].document
-        assert isinstance(wallet, Wallet)
-        return wallet.decimals, units_of(document.reward.budget.campaign_milli, wallet.decimals)
+        most = most_of(document, self._catalogue)
+        return most.decimals, most.units
+
+    def _document(self, campaign: str) -> Campaign | None:
+        entry = self._catalogue.entries.get(f"campaign/{campaign}")
+        if entry is None:
+            return None
+        assert isinstance(entry.document, Campaign)
+        return entry.document

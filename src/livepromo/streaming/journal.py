@@ -94,12 +94,22 @@ async def read_journal(  # noqa: PLR0913, PLR0917 - where, and from where to whe
 class Journal:
     """The writer's side of one partition: `claim`, then `restore` to the end, then `append`.
 
+    With a `name` the partition is shared: a claim fences those alone that claimed under that name, its marker has the name's key, and
+    reading is the owner's own affair.
+
     `monotonic` gives seconds that never go back; a clock that also counts while the machine sleeps ages a claim as the broker does.
     Nothing here may be called beside anything else: one task, the lane of the partition, owns a journal.
     """
 
-    def __init__(
-        self, log: Log, topic: str, partition: int, *, monotonic: Callable[[], float], renew_after_s: float = RENEW_AFTER_S
+    def __init__(  # noqa: PLR0913 - where, who, and by which clock
+        self,
+        log: Log,
+        topic: str,
+        partition: int,
+        *,
+        monotonic: Callable[[], float],
+        renew_after_s: float = RENEW_AFTER_S,
+        name: str | None = None,
     ) -> None:
         self.topic = topic
         self.partition = partition
@@ -107,6 +117,8 @@ class Journal:
         self.end = -1  # the offset after our last append, marker included
         self.void = 0  # records dropped because a newer owner stands before them: with fencing never, so any is an alert
         self._log = log
+        self._name = None if name is None else f"{topic}.{name}"
+        self._marker = MARKER if name is None else name.encode()
         self._monotonic = monotonic
         self._renew_after_s = renew_after_s
         self._writer: Writer | None = None
@@ -132,9 +144,9 @@ class Journal:
         """
         await self.close()
         claimed_s = self._monotonic()
-        writer = await self._log.claim(self.topic, self.partition)
+        writer = await self._log.claim(self.topic, self.partition, self._name)
         self._writer, self._claimed_s, self._known = writer, claimed_s, True
-        self.epoch = (await self._append([(MARKER, seal(0, b""))])).offset
+        self.epoch = (await self._append([(self._marker, seal(0, b""))])).offset
         return self.epoch
 
     async def restore(self, start: int = 0) -> AsyncIterator[list[tuple[bytes, bytes | None, int]]]:
@@ -143,6 +155,7 @@ class Journal:
         Counts void records in `void`. Raises what `read_journal` raises.
         """
         assert self.epoch >= 0, f"{self!r} is restored before it is claimed"
+        assert self._name is None, f"{self!r} holds what others wrote, too"
 
         def dropped(count: int) -> None:
             self.void += count

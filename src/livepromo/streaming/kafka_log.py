@@ -94,12 +94,12 @@ class KafkaLog:
         if asker is not None:
             await asker.stop()
 
-    async def claim(self, topic: str, partition: int) -> Writer:
+    async def claim(self, topic: str, partition: int, name: str | None = None) -> Writer:
         """See `Log.claim`."""
         wait_s = RETRY_S
         while True:
             try:
-                return await self._claim(Partition(topic, partition))
+                return await self._claim(Partition(topic, partition), name or f"{topic}-{partition}")
             except KafkaError as error:
                 if not error.retriable:
                     raise UnavailableError(f"{topic}[{partition}] cannot be claimed: {error!r}") from error
@@ -107,8 +107,8 @@ class KafkaLog:
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LIMIT_S)
 
-    async def _claim(self, partition: Partition) -> Writer:
-        claimant = AIOKafkaProducer(**self._connection, transactional_id=f"{partition.topic}-{partition.number}")
+    async def _claim(self, partition: Partition, name: str) -> Writer:
+        claimant = AIOKafkaProducer(**self._connection, transactional_id=name)
         try:
             await claimant.start()
             producer_id, epoch = private_names.claimed_id(claimant)

@@ -45,8 +45,10 @@ class Writer(Protocol):
 class Log(Protocol):
     """Partitions of records, each with offsets that only grow; some offsets may be missing (compaction)."""
 
-    async def claim(self, topic: str, partition: int) -> Writer:
+    async def claim(self, topic: str, partition: int, name: str | None = None) -> Writer:
         """Return a writer newer than every writer of the partition before it, by whichever process.
+
+        With a `name`, only newer than those that claimed under that name; others go on: several writers share the partition.
 
         An older writer is refused *from the first append of the new one on*; what it appends between the claim and that is taken.
         Waits while the log is away.

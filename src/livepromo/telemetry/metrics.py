@@ -60,8 +60,8 @@ class Metrics:
     denials_total = CampaignCounterOf("rewards denied", campaign=_ANY, reason=_ANY)
     budget_limit = CampaignGaugeOf("the most that may be given, in points, credits or rewards", campaign=_ANY)
     budget_spent = CampaignGaugeOf("given so far, in points, credits or rewards", campaign=_ANY)
-    codes_size = GaugeOf("codes imported", exposed=False, pool=_ANY)
-    codes_left = GaugeOf("codes not given yet", exposed=False, pool=_ANY)
+    codes_size = GaugeOf("codes imported", pool=_ANY)
+    codes_left = GaugeOf("codes not given yet", pool=_ANY)
     campaigns = GaugeOf("published campaigns", state=_STATES)
     catalogue_position = GaugeOf("publications taken; differs between workers only for moments")
 

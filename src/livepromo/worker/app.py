@@ -15,6 +15,7 @@ import faust
 
 from livepromo.engine.partition import Horizons
 from livepromo.ledger import table
+from livepromo.ledger.redis_shelf import RedisChunks
 from livepromo.ledger.redis_table import EvictingError, RedisTable
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
 from livepromo.settings import Stage as StageName
@@ -32,6 +33,7 @@ from livepromo.worker.failpoints import Failpoints
 from livepromo.worker.match import MatchOwner
 from livepromo.worker.publishing import Publications
 from livepromo.worker.shared import Shared, Topics, log
+from livepromo.worker.shelf import TopicShelf
 from livepromo.worker.stage import Owner, Stage
 from livepromo.worker.topics import HEADROOM_BYTES
 from livepromo.worker.watching import report_campaigns
@@ -65,6 +67,7 @@ class Worker:
         self.shared: Shared | None = None
         self.publications: Publications | None = None
         self.table: RedisTable | None = None
+        self.shelf: TopicShelf | None = None
         self.app = faust.App(
             f"{settings.namespace}-worker",
             broker=f"kafka://{settings.kafka.split(',')[0]}",  # never used: the feeds have consumers of their own
@@ -115,7 +118,8 @@ class Worker:
             settings = self.settings
             self.table = RedisTable(settings.redis, settings.namespace)
             kafka_log = KafkaLog(settings.kafka, embedded=settings.embedded)
-            self._closing += [self.table.close, kafka_log.close]
+            chunks = RedisChunks(settings.redis, settings.namespace)
+            self._closing += [self.table.close, chunks.close, kafka_log.close]
             largest = await dead_letter_bytes(settings, self.table)
             outbox = Outbox(settings.kafka, largest_bytes=largest + HEADROOM_BYTES)
             self._closing.append(outbox.close)
@@ -146,6 +150,9 @@ class Worker:
                 monotonic=clock.monotonic_s,
                 renew_after_s=settings.renew_ms / 1000,
             )
+            codes = settings.topic("codes")
+            void = self.metrics.void_records_total.labels(topic=codes)
+            self.shelf = TopicShelf(kafka_log, codes, topics.candidate_partitions, chunks, monotonic=clock.monotonic_s, void=void.inc)
             await self.shared.patiently("the catalogue", self.publications.follow)
             health = Health(self.metrics.registry, self._not_live, self._not_ready)
             self._closing.append(health.stop)
@@ -163,19 +170,20 @@ class Worker:
             for close in reversed(self._closing):
                 await close()
 
-    def _made(self) -> tuple[Shared, Publications, RedisTable]:
+    def _made(self) -> tuple[Shared, Publications, RedisTable, TopicShelf]:
         assert self.shared is not None, "prepared before any stage takes a partition"
         assert self.publications is not None
         assert self.table is not None
-        return self.shared, self.publications, self.table
+        assert self.shelf is not None
+        return self.shared, self.publications, self.table, self.shelf
 
     def _match_owner(self, partition: int) -> MatchOwner:
-        shared, publications, _ = self._made()
+        shared, publications, *_ = self._made()
         return MatchOwner(partition, shared, publications, tzdata_version())
 
     def _decide_owner(self, partition: int) -> DecideOwner:
-        shared, _, table = self._made()
-        return DecideOwner(partition, shared, table)
+        shared, _, table, shelf = self._made()
+        return DecideOwner(partition, shared, table, shelf)
 
     def _deliver_owner(self, partition: int) -> DeliverOwner:
         return DeliverOwner(partition, self._made()[0])
@@ -196,12 +204,16 @@ class Worker:
                 stage.lanes.look()
 
         async def report() -> None:
-            if self.shared is None or self.publications is None or self.table is None:
+            if self.shared is None:
                 return
+            shared, publications, table, shelf = self._made()
             for stage in self.stages:
                 stage.report_lag()
             decided = next((stage.owners for stage in self.stages if stage.name == "decide"), {})
-            await report_campaigns(self.publications.newest, self.table, decided, self.shared, clock.wall_ms())
+            try:
+                await report_campaigns(publications.newest, table, shelf, decided, shared, clock.wall_ms())
+            except DoesNotFitError as error:
+                self.end(error)
 
         self.app.timer(LOOK_S)(look)
         self.app.timer(REPORT_S)(report)

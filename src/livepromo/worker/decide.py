@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from livepromo.ledger.deciding import Row, decide_all
+from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of, taken_of
 from livepromo.ledger.entries import Entry, PositionEntry, decode, encode, grant_entry, key_of
 from livepromo.ledger.folding import NOTHING_DECIDED, Progress, fold, rows_needed
+from livepromo.ledger.shelf import Shelf
 from livepromo.ledger.sources import CandidateBatch, admit_all, decode_batch, remember_all
 from livepromo.ledger.table import Applied, Table, next_generation
 from livepromo.model.decisions import Candidate, Denial, Grant
@@ -28,8 +29,8 @@ TABLE_LOOK_S = 60.0
 class DecideOwner:
     """The owner of one partition of the candidates topic, its ledger, and its rows: decides slices, one at a time and in order."""
 
-    def __init__(self, partition: int, shared: Shared, table: Table) -> None:
-        self.partition, self._shared, self._table = partition, shared, table
+    def __init__(self, partition: int, shared: Shared, table: Table, shelf: Shelf) -> None:
+        self.partition, self._shared, self._table, self._shelf = partition, shared, table, shelf
         self.journal = self._new_journal()
         self.progress = NOTHING_DECIDED
         self._applied: Applied | None = None  # what the table holds, as we know it; None: nothing
@@ -154,7 +155,8 @@ class DecideOwner:
         shared = self._shared
         moved, admitted = admit_all(self.progress.sources, batches)
         candidates = [candidate for _, candidate in admitted]
-        decisions, changed = decide_all(await self._rows_of(candidates), candidates)
+        rows = await self._rows_of(candidates)
+        decisions, changed = decide_all(rows, candidates, await self._stocks_of(candidates, rows))
         sent: Sent = {}
         grants: list[tuple[int, Grant]] = []
         for (source, _), decision in zip(admitted, decisions, strict=True):
@@ -176,10 +178,10 @@ class DecideOwner:
         self._count(decisions)
 
     async def _rows_of(self, candidates: Sequence[Candidate]) -> dict[str, Row]:
-        """Return the rows that the candidates' limits name, of the moment at which the table stood where we know it to stand."""
+        """Return the rows that the candidates name, of the moment at which the table stood where we know it to stand."""
         if not candidates:
             return {}
-        names = sorted({limit.row for candidate in candidates for limit in candidate.limits})
+        names = sorted(rows_of(candidates))
 
         async def read() -> dict[str, Row]:
             while True:
@@ -193,6 +195,19 @@ class DecideOwner:
                 await self._refold()
 
         return await self._shared.patiently("reading rows", read)
+
+    async def _stocks_of(self, candidates: Sequence[Candidate], rows: Mapping[str, Row]) -> dict[str, Stock]:
+        """Return the next codes of every pool, as many as there are candidates of it, from where its cursor stands in `rows`."""
+        wanted = Counter(candidate.pool for candidate in candidates if candidate.pool is not None)
+        stocks: dict[str, Stock] = {}
+        for pool, count in wanted.items():
+            start = taken_of(rows, pool)
+
+            async def fetch(pool: str = pool, start: int = start, count: int = count) -> Stock:
+                return await self._shelf.stock(pool, start, count)
+
+            stocks[pool] = await self._shared.patiently(f"the codes of {pool}", fetch)
+        return stocks
 
     def _regressed(self, found: Applied | None) -> None:
         self._shared.metrics.table_regressions_total.inc()

@@ -222,7 +222,7 @@ class MatchOwner:
         by_partition: dict[int, list[Candidate]] = {}
         for outcome in changes.outcomes:
             if isinstance(outcome, Candidate):
-                by_partition.setdefault(_home_of(outcome.campaign, topics.candidate_partitions), []).append(outcome)
+                by_partition.setdefault(_home_of(outcome.home, topics.candidate_partitions), []).append(outcome)
             elif shared.denials.says(outcome):
                 add_denial(sent, topics.denied, shared, outcome)
         for number, candidates in by_partition.items():

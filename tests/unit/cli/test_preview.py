@@ -153,3 +153,71 @@ def test_a_profile_that_is_none_is_refused(file: str, profile: str, capsys: pyte
 
 def test_an_event_must_be_given(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--event" in refused(capsys, file, code=2)
+
+
+# -- rewards of other types -------------------------------------------------------------------------------------------
+
+OTHERS = """
+{kind: coupon, id: spring, type: bulk}
+---
+{kind: coupon, id: ten, type: single, code: SAVE10}
+---
+{kind: partner, id: shop}
+---
+{kind: voucher_list, id: shop/A}
+---
+{kind: item, id: watch}
+---
+{kind: wallet, id: cash, external: true, decimals: 1}
+---
+{kind: endpoint, id: gifts, url: "https://gifts.example"}
+---
+{kind: campaign, id: bulk, qualify: {live: {event: Bought}}, reward: {coupon: {type: bulk, coupon: spring}}}
+---
+{kind: campaign, id: single, qualify: {live: {event: Bought}}, reward: {coupon: {type: single, coupon: ten}}}
+---
+{kind: campaign, id: voucher, qualify: {live: {event: Bought}}, reward: {voucher: {partner: shop, list_tag: A}}}
+---
+kind: campaign
+id: gift
+qualify: {live: {event: Bought}}
+reward: {custom: {endpoint: gifts, item: watch, identifiers: {email: mail}, metadata: [{key: plan, from: user.plan}]}}
+---
+kind: campaign
+id: credits
+qualify: {live: {event: Bought}}
+reward:
+  custom:
+    endpoint: gifts
+    credits: {wallet: cash, earn: {percent: 10, of: Amount}}
+    budget: {campaign: 2.5}
+    on_insufficient: partial
+"""
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> str:
+    return written(tmp_path, OTHERS, "others.yaml")
+
+
+@pytest.mark.parametrize(("campaign", "code"), [("bulk", None), ("voucher", None), ("single", "SAVE10")])
+def test_no_code_of_a_pool_is_drawn_or_shown(campaign: str, code: str | None, others: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = shown(capsys, others, "--campaign", campaign, "--event", "{}")
+    assert found["reward"]["code"] == code
+    assert found["payload"] is None
+
+
+def test_an_item_has_the_payload_that_its_endpoint_is_sent_with_email_and_phone(others: str, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = ["--profile", '{"email":"a@example.org","phone":"1","plan":"gold"}']
+    found = shown(capsys, others, "--campaign", "gift", "--event", '{"user":"u1"}', *profile)
+    sent = {"type": "custom", "value": 1, "metadata": {"plan": "gold"}}
+    assert found["payload"] == {"user": {"userId": "u1", "mail": "a@example.org", "phone": "1"}, "reward": sent}
+    assert found["reward"]["payload"] == {"user": {"userId": "u1"}, "reward": sent}
+
+
+def test_the_payload_of_credits_has_the_value_that_is_granted(others: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = shown(capsys, others, "--campaign", "credits", "--event", '{"properties":{"Amount":33}}', "--profile", '{"phone":7}')
+    assert (found["reward"]["value"], found["reward"]["requested"]) == (2.5, 3.3)
+    assert found["payload"] == {"user": {"userId": "preview-user"}, "reward": {"type": "custom", "value": 2.5, "metadata": {}}}
+    denied = refused(capsys, others, "--campaign", "credits", "--event", '{"properties":{"Amount":-1}}')
+    assert "amount_not_positive: the event's Amount" in denied

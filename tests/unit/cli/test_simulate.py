@@ -235,3 +235,76 @@ def test_a_log_without_its_publications_and_the_same_log_twice_end_with_1(docume
     whole = write_log(tmp_path / "b.jsonl", 0, publication_line(0, documents), EntryLine(0, 0, 1))
     assert main(["simulate", "--log", whole]) == 0
     assert main(["simulate", "--log", whole, whole]) == 1
+
+
+# -- codes ------------------------------------------------------------------------------------------------------------
+
+POOLS = """
+{kind: coupon, id: spring, type: bulk}
+---
+{kind: partner, id: shop}
+---
+{kind: voucher_list, id: shop/A}
+---
+{kind: campaign, id: coupons, qualify: {live: {event: Bought}}, reward: {coupon: {type: bulk, coupon: spring, max_per_campaign: 9}}}
+---
+{kind: campaign, id: vouchers, qualify: {live: {event: Bought}}, reward: {voucher: {partner: shop, list_tag: A}}}
+"""
+
+
+@pytest.fixture
+def pools(tmp_path: Path) -> list[str]:
+    (tmp_path / "pools.yaml").write_text(POOLS)
+    (tmp_path / "events.jsonl").write_text("\n".join(event("u1", n) for n in range(3)))
+    return ["simulate", "--documents", str(tmp_path / "pools.yaml"), "--events", str(tmp_path / "events.jsonl")]
+
+
+def given(path: Path) -> list[object]:
+    """Return the code or the reason of each line."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [one["grant"]["reward"]["code"] if "grant" in one else one["denial"]["reason"] for one in found]
+
+
+def test_codes_are_given_in_the_order_of_their_file_each_once(
+    pools: list[str], tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spring.txt").write_bytes(b"\xef\xbb\xbfS-1 \r\nS-2\r\n\r\nS-1\r\n  S-3\n")
+    (tmp_path / "holiday.txt").write_text("H-1\n")
+    codes = [f"coupon/spring={tmp_path / 'spring.txt'}", f"voucher_list/shop/A={tmp_path / 'holiday.txt'}"]
+    assert main([*pools, "--codes", codes[0], "--codes", codes[1], "--out", str(out)]) == 0
+    assert given(out) == ["S-1", "H-1", "S-2", "codes_exhausted", "S-3", "codes_exhausted"]
+    said = capsys.readouterr().err
+    assert "3 codes of coupon/spring; lines left out: 1 empty, 1 repeated" in said
+    assert not [code for code in ("S-1", "S-3", "H-1") if code in said]
+    lines = said.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("campaign"))
+    head, coupons, vouchers = (line.split() for line in lines[at : at + 3])
+    assert " ".join(head) == "campaign grants users amount budget left codes left denials top reasons"
+    assert coupons == ["coupons", "3", "1", "3", "6", "0", "0"]
+    assert vouchers == ["vouchers", "1", "1", "1", "0", "2", "codes_exhausted", "2"]
+
+
+def test_a_pool_without_codes_is_exhausted(pools: list[str], out: Path) -> None:
+    assert main([*pools, "--out", str(out)]) == 0
+    assert given(out) == ["codes_exhausted"] * 6
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        ("spring.txt", "write coupon/ID=FILE"),
+        ("coupon/spring=", "write coupon/ID=FILE"),
+        ("item/watch=a.txt", "write coupon/ID=FILE"),
+        ("voucher_list/A=a.txt", "write coupon/ID=FILE"),
+        ("coupon/other=/dev/null", "there are coupon/spring, voucher_list/shop/A"),
+    ],
+)
+def test_codes_that_belong_to_no_pool_are_refused(pools: list[str], codes: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*pools, "--codes", codes]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_of_codes_that_cannot_be_read_ends_with_1(pools: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*pools, "--codes", f"coupon/spring={tmp_path / 'gone.txt'}"]) == 1
+    assert "gone.txt cannot be read" in capsys.readouterr().err
+    assert main([*pools, "--codes", "coupon/spring=/dev/null", "--codes", "coupon/spring=/dev/null"]) == 2

@@ -11,7 +11,7 @@ from livepromo.documents.files import check_content
 from livepromo.documents.reading import documents_of
 from livepromo.engine.partition import Batch, Changes, Horizons, State, advance, merge
 from livepromo.engine.plan import Plan, compile_plan
-from livepromo.ledger.deciding import Row, decide_all
+from livepromo.ledger.deciding import Row, Stock, decide_all
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.documents import key_of
 from livepromo.model.ids import CampaignId, UserId
@@ -24,14 +24,14 @@ GROCERY: dict[str, Any] = {"kind": "wallet", "id": "grocery", "decimals": 2}
 
 
 def a_campaign(
-    name: str = "c", event: str = "Charged", *, qualify: Any = None, who: Any = None, when: Any = None, **points: Any
+    name: str = "c", event: str = "Charged", *, reward: Any = None, qualify: Any = None, who: Any = None, when: Any = None, **points: Any
 ) -> dict[str, Any]:
     """Return a campaign that gives 10 points for every event, but for what is said."""
     campaign: dict[str, Any] = {
         "kind": "campaign",
         "id": name,
         "qualify": {"live": {"event": event, **(qualify or {})}},
-        "reward": {"points": {"wallet": "grocery", "earn": {"flat": 10}, **points}},
+        "reward": reward or {"points": {"wallet": "grocery", "earn": {"flat": 10}, **points}},
     }
     return campaign | ({} if who is None else {"who": who}) | ({} if when is None else {"when": when})
 
@@ -64,6 +64,50 @@ def a_plan(*campaigns: dict[str, Any], wallet: dict[str, Any] | None = None, at:
     return compile_plan(a_catalogue(*campaigns, wallet=wallet, at=at))
 
 
+SUPPLIES: dict[str, dict[str, Any]] = {
+    "coupon/spring": {"type": "bulk", "user_redemption_limit": 2},
+    "coupon/ten": {"type": "single", "code": "SAVE10"},
+    "partner/amazon": {},
+    "voucher_list/amazon/Holiday": {"user_redemption_limit": 3},
+    "item/watch": {},
+    "wallet/cash": {"external": True, "decimals": 2},
+    "endpoint/gifts": {"url": "https://gifts.example"},
+}
+"""Documents of every kind that rewards refer to, by kind/id."""
+
+
+def supplies(**changed: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return all of these documents; those of a kind that is named are changed."""
+    found = []
+    for key, fields in SUPPLIES.items():
+        kind, _, name = key.partition("/")
+        found.append({"kind": kind, "id": name, **fields, **changed.get(kind, {})})
+    return found
+
+
+def a_coupon(**options: Any) -> dict[str, Any]:
+    """Return a reward of a code of its own out of the bulk coupon `spring`, but for what is said."""
+    return {"coupon": {"type": "bulk", "coupon": "spring", **options}}
+
+
+def a_voucher(**options: Any) -> dict[str, Any]:
+    """Return a reward of a code of Amazon's list `Holiday`."""
+    return {"voucher": {"partner": "amazon", "list_tag": "Holiday", **options}}
+
+
+def an_item(**options: Any) -> dict[str, Any]:
+    """Return a reward of a watch."""
+    return {"custom": {"endpoint": "gifts", "item": "watch", **options}}
+
+
+def some_credits(earn: dict[str, Any] | None = None, *, max_per_reward: float | None = None, **options: Any) -> dict[str, Any]:
+    """Return a reward of 10 credits, but for what is said."""
+    credit: dict[str, Any] = {"wallet": "cash", "earn": earn or {"flat": 10}}
+    if max_per_reward is not None:
+        credit["max_per_reward"] = max_per_reward
+    return {"custom": {"endpoint": "gifts", "credits": credit, **options}}
+
+
 def charged(ts: int = T0, name: str | None = None, *, user: str = "u1", event: str = "Charged", **properties: Any) -> Event:
     """Return an event; `name` is its id."""
     return Event(UserId(user), event, ts, name, properties)
@@ -81,8 +125,10 @@ def a_batch(records: Sequence[Record], *, first: int = 0, received: Sequence[int
 class Partition:
     """A partition to which records are handed; what it has made so far."""
 
-    def __init__(self, plan: Plan, horizons: Horizons = HORIZONS) -> None:
+    def __init__(self, plan: Plan, horizons: Horizons = HORIZONS, **codes: Sequence[str]) -> None:
         self.plan, self.horizons, self.state = plan, horizons, State(horizons)
+        named = {"spring": "coupon/spring", "holiday": "voucher_list/amazon/Holiday"}
+        self.stocks = {pool: Stock(0, tuple(codes.get(name, ())), len(codes.get(name, ()))) for name, pool in named.items()}
         self.rows: dict[str, Row] = {}
         self.last = Changes(self.state, horizons)
         self.forgotten: list[int] = []
@@ -100,7 +146,7 @@ class Partition:
         """Take records; return what becomes of them within limits."""
         outcomes = self.take(*records, received=received)
         candidates = [one for one in outcomes if isinstance(one, Candidate)]
-        decided, changed = decide_all(self.rows, candidates)
+        decided, changed = decide_all(self.rows, candidates, self.stocks)
         self.rows.update(changed)
         following = iter(decided)
         return [next(following) if isinstance(one, Candidate) else one for one in outcomes]
@@ -113,5 +159,9 @@ def body(decision: Grant | Denial) -> dict[str, Any]:
 
 
 def said(decisions: Sequence[Grant | Denial]) -> list[Any]:
-    """Return the points of each grant and the reason of each denial."""
-    return [body(one)["reward"]["points"] if isinstance(one, Grant) else one.reason.value for one in decisions]
+    """Return the points, the code or the value of each grant, and the reason of each denial."""
+    return [_given(body(one)["reward"]) if isinstance(one, Grant) else one.reason.value for one in decisions]
+
+
+def _given(reward: dict[str, Any]) -> Any:
+    return next(reward[name] for name in ("points", "code", "value") if name in reward)

@@ -259,7 +259,7 @@ def test_a_batch_stops_before_it_grows_too_large_and_going_on_gives_the_same() -
 def test_no_batch_is_much_larger_than_its_bound() -> None:
     plan = a_plan(a_campaign(metadata=[{"key": "text", "from": "event.text"}]))
     changes = advance(State(HORIZONS), plan, HORIZONS, a_batch([large(number) for number in range(100)]))
-    made = sum(len(one.reward_tail) for one in changes.outcomes if isinstance(one, Candidate))
+    made = sum(len(one.reward_pieces[-1]) for one in changes.outcomes if isinstance(one, Candidate))
     assert BATCH_BYTES / 2 < made < BATCH_BYTES + room.CANDIDATE_BYTES
 
 

@@ -248,7 +248,7 @@ def test_metadata_of_the_user_is_what_the_profiles_read_before_say_in_the_same_b
     partition = Partition(a_plan(a_campaign(metadata=[{"key": "plan", "from": "user.plan"}])))
     partition.take(profile(plan="gold"))
     found = partition.take(charged(T0), profile(T0 + 5, plan="silver"), charged(T0 + 1), profile(T0, plan=None), charged(T0 + 2))
-    metadata = [json.loads(one.reward_tail.partition(b'"metadata":')[2]) for one in found if isinstance(one, Candidate)]
+    metadata = [json.loads(one.reward_pieces[-1].partition(b'"metadata":')[2]) for one in found if isinstance(one, Candidate)]
     assert metadata == [{"plan": "gold"}, {"plan": "silver"}, {}]
 
 

@@ -22,6 +22,7 @@ def a_candidate(
     step: int = 0,
     decimals: int = 0,
     campaign: str = "camp",
+    pool: str | None = None,
 ) -> Candidate:
     """Return a candidate; `number` names its cause, `at` (else the number) is the offset of its event."""
     return Candidate(
@@ -32,14 +33,14 @@ def a_candidate(
         decided_at_ms=1_764_549_000_000,
         cause=b'{"kind":"did","event_id":"e%d","event":"Charged","ts":1764549000000}' % number,
         reward_type="points",
-        reward_head=b'{"type":"points","wallet":"main","points":',
-        reward_tail=b',"active_at":1764549000000,"expires_at":null,"metadata":{}',
+        reward_pieces=(b'{"type":"points","wallet":"main","points":', b',"active_at":1764549000000,"expires_at":null,"metadata":{}'),
         amount_units=amount,
         decimals=decimals,
         partial=partial,
         limits=limits,
         received_ms=1_764_549_000_123,
         position=Position(number if at is None else at, step),
+        pool=pool,
     )
 
 

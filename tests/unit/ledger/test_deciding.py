@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from livepromo.ledger.deciding import Row, add, decide, decide_all
+from livepromo.ledger.deciding import Row, Stock, add, decide, decide_all, keeps_all, pool_row, rows_of, taken_of, within_limits
+from livepromo.ledger.entries import decode, encode, grant_entry
+from livepromo.ledger.folding import fold_all
 from livepromo.model.decisions import Denial, Grant, Limit, Reason
 from unit.ledger.builders import a_candidate, campaign_budget, user_budget, user_day, user_total
 
@@ -147,3 +149,78 @@ def test_a_denial_uses_up_nothing() -> None:
     decisions, changed = decide_all({}, [a_candidate(user_total(5), campaign_budget(9))])
     assert isinstance(decisions[0], Denial)
     assert changed == {}
+
+
+# -- codes ------------------------------------------------------------------------------------------------------------
+
+POOL = "voucher_list/amazon/Holiday"
+STOCK = Stock(5, ("five", "six", "seven"), 8)
+
+
+def test_a_candidate_with_a_pool_takes_the_code_at_the_cursor_and_moves_it_by_one() -> None:
+    grant = decide({pool_row(POOL): {"taken": 6}}, a_candidate(user_total(3), pool=POOL), STOCK)
+    assert isinstance(grant, Grant)
+    assert (grant.code, grant.adds) == ("six", (("camp/u1", "total", 1), (f"@{POOL}", "taken", 1)))
+    assert b'"points":"six",' in grant.as_json()
+
+
+def test_a_pool_whose_cursor_is_at_its_end_is_exhausted_and_nothing_is_used_up() -> None:
+    rows = {pool_row(POOL): {"taken": 8}}
+    decisions, changed = decide_all(rows, [a_candidate(user_total(3), pool=POOL)], {POOL: STOCK})
+    assert isinstance(decisions[0], Denial)
+    assert (decisions[0].reason, decisions[0].limit, decisions[0].used) == (Reason.CODES_EXHAUSTED, None, None)
+    assert changed == {}
+
+
+def test_a_limit_is_said_before_codes_are_looked_for() -> None:
+    denial = decide({pool_row(POOL): {"taken": 8}, "camp/u1": {"total": 3}}, a_candidate(user_total(3), pool=POOL), STOCK)
+    assert isinstance(denial, Denial)
+    assert denial.reason is Reason.USER_TOTAL
+
+
+def test_campaigns_that_share_a_pool_take_turns_within_one_slice() -> None:
+    candidates = [a_candidate(number=n, campaign=f"c{n % 2}", pool=POOL) for n in range(5)]
+    decisions, changed = decide_all({pool_row(POOL): {"taken": 5}}, candidates, {POOL: STOCK})
+    assert [one.code if isinstance(one, Grant) else one.reason.value for one in decisions] == [
+        "five",
+        "six",
+        "seven",
+        "codes_exhausted",
+        "codes_exhausted",
+    ]
+    assert changed == {pool_row(POOL): {"taken": 8}}
+
+
+@pytest.mark.parametrize("stocks", [{}, {POOL: Stock(0, ("a",), 8)}, {POOL: Stock(6, ("a",), 8)}])
+def test_too_few_codes_at_hand_is_a_bug_and_never_a_denial(stocks: dict[str, Stock]) -> None:
+    with pytest.raises(AssertionError, match=POOL):
+        decide_all({pool_row(POOL): {"taken": 5}}, [a_candidate(pool=POOL)], stocks)
+
+
+def test_within_limits_alone_no_code_is_taken_and_null_stands_in_its_place() -> None:
+    grant = within_limits({}, a_candidate(user_total(3), pool=POOL))
+    assert isinstance(grant, Grant)
+    assert (grant.code, grant.adds) == (None, (("camp/u1", "total", 1),))
+    assert b'"points":null,' in grant.as_json()
+
+
+def test_a_pools_row_is_among_those_that_are_looked_at_and_keeps_all() -> None:
+    assert rows_of([a_candidate(user_total(1)), a_candidate(campaign_budget(1), pool=POOL)]) == {"camp/u1", "camp", f"@{POOL}"}
+    assert [keeps_all(name) for name in ("camp", "camp/u1", "camp/@u/x", pool_row(POOL))] == [True, False, False, True]
+    assert taken_of({}, POOL) == 0
+
+
+def test_a_fold_of_the_ledger_moves_the_cursor_as_the_decision_did() -> None:
+    candidates = [a_candidate(user_total(9), number=n, pool=POOL) for n in range(3)]
+    decisions, changed = decide_all({}, candidates, {POOL: Stock(0, ("a", "b"), 2)})
+    entries = [decode(encode(grant_entry(one, 0))) for one in decisions if isinstance(one, Grant)]
+    assert len(entries) == 2
+    assert fold_all(entries)[0] == changed == {"camp/u1": {"total": 2}, pool_row(POOL): {"taken": 2}}
+
+
+def test_neither_a_grant_nor_its_entry_nor_a_stock_shows_a_code() -> None:
+    grant = decide({}, a_candidate(pool=POOL), Stock(0, ("secret",), 1))
+    assert isinstance(grant, Grant)
+    text = repr((grant, grant_entry(grant, 0), Stock(0, ("secret",), 1)))
+    assert "secret" not in text
+    assert grant.candidate.grant_id in text

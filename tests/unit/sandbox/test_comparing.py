@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-from livepromo.model.documents import Budget, Campaign, Document, Flat, Live, OnInsufficient, Points
+from livepromo.model.documents import Budget, Campaign, CouponReward, CouponType, Document, Flat, Live, OnInsufficient, Points
 from livepromo.model.ids import CampaignId
 from livepromo.sandbox.comparing import Decisions, differences
 
@@ -110,3 +110,14 @@ def test_amounts_are_exact() -> None:
 
 def test_a_campaign_that_nobody_published_is_a_difference() -> None:
     assert differences(_decisions([_granted(1, 5)]), Decisions(), []) == ["c is none of the documents"]
+
+
+def test_who_got_the_last_code_depends_on_the_order_but_every_cause_must_be_decided() -> None:
+    documents: list[Document] = [Campaign(CampaignId("c"), "UTC", Live("Charged", ()), CouponReward("spring", CouponType.BULK))]
+    ours, theirs = (
+        _decisions([_granted(1, 1)], [_denied(2, "codes_exhausted")]),
+        _decisions([_granted(2, 1)], [_denied(1, "codes_exhausted")]),
+    )
+    assert differences(ours, theirs, documents) == []
+    assert differences(_decisions([_granted(1, 1)]), theirs, documents) == ["c: 1 causes were decided on one side alone"]
+    assert differences(_decisions([_granted(1, 1)]), _decisions([_granted(2, 1)]), documents) != []

@@ -52,3 +52,19 @@ def test_denials_are_said_by_campaign_and_reason_and_only_once() -> None:
 @pytest.mark.parametrize(("amount", "text"), [("1000", "1000"), ("1E+3", "1000"), ("90.00", "90"), ("0", "0"), ("0.125", "0.125")])
 def test_amounts_are_written_as_people_write_them(amount: str, text: str) -> None:
     assert amount_text(Decimal(amount)) == text
+
+
+def test_rewards_of_every_type_are_counted_and_shown_without_a_code() -> None:
+    words, tally = [], Tally()
+    for number, reward in enumerate((
+        b'{"type":"coupon","coupon":"spring","kind":"bulk","code":"SECRET","redeemable_at":1,"redemption_allowance":1}',
+        b'{"type":"voucher","partner":"shop","list_tag":"A","code":"SECRET","redemption_allowance":1}',
+        b'{"type":"custom","endpoint":"gifts","item":"watch","value":1,"payload":{}}',
+        b'{"type":"custom","endpoint":"gifts","wallet":"cash","value":2.5,"payload":{},"requested":3}',
+    )):  # fmt: skip
+        head = b'{"grant_id":"gr_%d","campaign":"c","revision":1,"user":"u","granted_at":1,"cause":{},"reward":' % number
+        grant = read_grant(head + reward + b"}")
+        tally.add_grant(grant)
+        words.append(grant_words(grant, ZoneInfo("UTC"))[3])
+    assert words == ["+1 spring", "+1 shop", "+1 watch", "+2.5 cash (what was left of 3)"]
+    assert tally.table()[1] == [["c", "4", "1", "5.5", "0", ""]]

@@ -46,7 +46,7 @@ class _MemoryLog:
         self.fences = True
         self.loses_replies = False
 
-    async def claim(self, _topic: str, _partition: int) -> _MemoryWriter:
+    async def claim(self, _topic: str, _partition: int, _name: str | None = None) -> _MemoryWriter:
         self.claims += 1
         return _MemoryWriter(self, self.claims)
 
@@ -109,8 +109,8 @@ async def test_what_stands_between_a_claim_and_its_marker_counts() -> None:
     await old.claim()
     claim = log.claim
 
-    async def claim_late(topic: str, partition: int) -> _MemoryWriter:
-        writer = await claim(topic, partition)
+    async def claim_late(topic: str, partition: int, name: str | None = None) -> _MemoryWriter:
+        writer = await claim(topic, partition, name)
         await old.append([(b"u1", b"between")])
         return writer
 

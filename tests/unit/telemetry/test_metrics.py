@@ -63,8 +63,6 @@ NOT_YET = {
     "window_lateness_seconds",
     "windows_open",
     "windows_total",
-    "codes_size",
-    "codes_left",
     "history_complete_since_timestamp_seconds",
     "webhook_calls_total",
     "webhook_seconds",

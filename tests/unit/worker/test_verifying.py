@@ -27,9 +27,9 @@ class FakeLog:
         values = [(MARKER, seal(EPOCH, b"")), *((key_of(entry), seal(EPOCH, encode(entry))) for entry in entries)]
         self.records = [LogRecord(at, 1, key, value) for at, (key, value) in enumerate(values)]
 
-    async def claim(self, topic: str, partition: int) -> Writer:
+    async def claim(self, topic: str, partition: int, name: str | None = None) -> Writer:
         """Nobody claims to verify."""
-        raise AssertionError((topic, partition))
+        raise AssertionError((topic, partition, name))
 
     async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[list[LogRecord]]:
         """Yield records, three at a time."""

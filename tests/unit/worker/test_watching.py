@@ -8,9 +8,11 @@ from typing import Any, cast
 import pytest
 
 from livepromo.documents.catalogue import Verb
+from livepromo.engine.limits import most_of
 from livepromo.engine.partition import Horizons
 from livepromo.ledger.deciding import Row
 from livepromo.ledger.folding import Progress
+from livepromo.ledger.shelf import MemoryShelf
 from livepromo.ledger.table import Applied, Away, MemoryTable, UnavailableError
 from livepromo.model.documents import Campaign
 from livepromo.model.ids import CampaignId, partition_of
@@ -20,10 +22,11 @@ from livepromo.worker.denials import DenialFilter
 from livepromo.worker.failpoints import Failpoints
 from livepromo.worker.ports import Outbox
 from livepromo.worker.shared import Shared, Topics
-from livepromo.worker.watching import budget_units, report_campaigns, shown_state, spent_units
+from livepromo.worker.watching import report_campaigns, shown_state, spent_units
 from unit.engine.builders import DAY, GROCERY, T0, a_campaign, a_catalogue, intervene, publish
 
 C = CampaignId("c")
+SHELF = MemoryShelf({})
 PARTITIONS = 8
 HOME = partition_of("c", PARTITIONS)
 
@@ -95,7 +98,7 @@ def test_a_budget_is_in_the_wallets_smallest_units(decimals: int, budget: float 
     catalogue = a_catalogue(a_campaign(**points), wallet=GROCERY | {"decimals": decimals})
     campaign = catalogue.entries["campaign/c"].document
     assert isinstance(campaign, Campaign)
-    assert budget_units(campaign, catalogue) == (units, decimals)
+    assert most_of(campaign, catalogue) == (units, decimals, "amount")
 
 
 @pytest.mark.parametrize(
@@ -124,10 +127,10 @@ async def test_every_state_is_counted_at_an_instant(shared: Shared) -> None:
         a_campaign("stopped"),
     )
     catalogue = intervene(intervene(catalogue, Verb.PAUSE, "paused"), Verb.STOP, "stopped")
-    await report_campaigns(catalogue, MemoryTable(), range(PARTITIONS), shared, T0)
+    await report_campaigns(catalogue, MemoryTable(), SHELF, range(PARTITIONS), shared, T0)
     assert states(shared) == dict.fromkeys(("running", "scheduled", "ended", "paused", "stopped"), 1.0)
     assert read(shared, "catalogue_position") == 3
-    await report_campaigns(catalogue, MemoryTable(), range(PARTITIONS), shared, T0 + 31 * DAY)
+    await report_campaigns(catalogue, MemoryTable(), SHELF, range(PARTITIONS), shared, T0 + 31 * DAY)
     assert states(shared) == {"running": 2, "ended": 1, "paused": 1, "stopped": 1}
 
 
@@ -135,10 +138,10 @@ async def test_budgets_are_said_in_points_by_the_process_that_decides_the_campai
     catalogue = a_catalogue(a_campaign(budget={"campaign": 12.5}), a_campaign("unbounded"))
     table = await spent(1250)
     others = [number for number in range(PARTITIONS) if number != HOME]
-    await report_campaigns(catalogue, table, others, shared, T0)
+    await report_campaigns(catalogue, table, SHELF, others, shared, T0)
     assert read(shared, "budget_spent", campaign="c") is None
     assert states(shared) == {"running": 2}
-    await report_campaigns(catalogue, table, range(PARTITIONS), shared, T0)
+    await report_campaigns(catalogue, table, SHELF, range(PARTITIONS), shared, T0)
     assert (read(shared, "budget_limit", campaign="c"), read(shared, "budget_spent", campaign="c")) == (12.5, 12.5)
     assert read(shared, "budget_limit", campaign="unbounded") is None
     assert states(shared) == {"running": 1, "exhausted": 1}
@@ -146,15 +149,15 @@ async def test_budgets_are_said_in_points_by_the_process_that_decides_the_campai
 
 async def test_a_higher_budget_undoes_exhaustion(shared: Shared) -> None:
     catalogue, table = a_catalogue(a_campaign(budget={"campaign": 12.5})), await spent(1250)
-    await report_campaigns(publish(catalogue, a_campaign(budget={"campaign": 12.51})), table, range(PARTITIONS), shared, T0)
+    await report_campaigns(publish(catalogue, a_campaign(budget={"campaign": 12.51})), table, SHELF, range(PARTITIONS), shared, T0)
     assert states(shared) == {"running": 1}
     assert read(shared, "budget_limit", campaign="c") == 12.51
 
 
 async def test_while_the_table_is_away_the_gauges_stay_as_they_were_and_it_is_counted(shared: Shared) -> None:
     catalogue = a_catalogue(a_campaign(budget={"campaign": 12.5}))
-    await report_campaigns(catalogue, await spent(1250), range(PARTITIONS), shared, T0)
-    await report_campaigns(catalogue, AwayTable(), range(PARTITIONS), shared, T0)
+    await report_campaigns(catalogue, await spent(1250), SHELF, range(PARTITIONS), shared, T0)
+    await report_campaigns(catalogue, AwayTable(), SHELF, range(PARTITIONS), shared, T0)
     assert states(shared) == {"exhausted": 1}
     assert read(shared, "budget_spent", campaign="c") == 12.5
     assert read(shared, "table_errors_total", kind="timeout") == 1
