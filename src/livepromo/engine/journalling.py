@@ -64,8 +64,7 @@ def read_position(payload: bytes) -> PositionPart:
 def parts_of(state: State, changes: Changes, surroundings: Surroundings) -> list[Part]:
     """Return the batch that makes `changes` durable: tombstones of what was forgotten, a record per changed part, the position last.
 
-    There are at most `FORGOTTEN_IN_A_BATCH` tombstones; the others follow with later batches. Every batch has fewer new parts of ids
-    than that in the long run, so they do.
+    At most `FORGOTTEN_IN_A_BATCH` tombstones go with it and the others with later batches: they are more than it makes parts of ids.
     """
     parts: list[Part] = [(key, None) for key in state.forgotten[:FORGOTTEN_IN_A_BATCH]]
     parts += [(_USER + user.encode(), None if value is None else users.encode(value)) for user, value in changes.users.items()]

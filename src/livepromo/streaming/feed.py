@@ -98,6 +98,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         self._answered_ms: dict[Partition, tuple[int | None, int | None]] = {}  # arrival of the last two answers of the broker
         self._taking: asyncio.Task[None] | None = None
         self._revoking = False
+        self.joined = False  # whether the group has ever said which partitions are ours, be it none
         self._generation = 0
         self._committing = asyncio.Lock()
         super().__init__(loop=app.loop, beacon=app.beacon)
@@ -274,6 +275,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         before, self._taking = self._taking, None
         partitions = {Partition(*tp) for tp in assigned}
         self._offsets.draining = self._revoking = False
+        self.joined = True
         self._taking = asyncio.get_running_loop().create_task(self._take_all(partitions, self._generation, before), name="feed takes")
 
     async def _let_go(self) -> None:

@@ -229,7 +229,7 @@ class Worker:
     def _not_ready(self) -> list[str]:
         if self.shared is None:
             return ["starting"]
-        return [f"{stage.name} is taking partitions over" for stage in self.stages if len(stage.owners) != len(stage.lanes)]
+        return [f"{stage.name} {what}" for stage in self.stages if (what := stage.not_ready())]
 
     # -- the end
 

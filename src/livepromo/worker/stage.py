@@ -159,6 +159,12 @@ class Stage:
                 log.info("%s: not left in order, somebody else has taken over: %s", partition, error)
         await owner.close()
 
+    def not_ready(self) -> str:
+        """Say what the stage still waits for before it does its share of the work; nothing where it does."""
+        if self.feed is None or not self.feed.joined:
+            return "is joining its group"
+        return "is taking partitions over" if len(self.owners) != len(self.lanes) else ""
+
     def report_lag(self) -> None:
         """Set the gauges of what is unread."""
         if self.feed is None:
