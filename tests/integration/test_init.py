@@ -38,6 +38,16 @@ def test_init_makes_what_is_missing_and_twice_is_once(kafka: KafkaCluster, name:
     assert first.stdout == ""
 
 
+async def test_documents_cannot_be_judged_against_a_catalogue_that_is_not_there_and_asking_makes_none(
+    kafka: KafkaCluster, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "w.yaml").write_text("{kind: wallet, id: w}")
+    asked = livepromo("check", "--published", str(tmp_path), kafka=kafka.bootstrap, namespace=name)
+    assert asked.returncode == 3
+    assert asked.stderr.endswith(f"has no topic {name}.catalogue: run livepromo init\n")
+    assert await describe(kafka.bootstrap, [f"{name}.catalogue"]) == {}
+
+
 async def test_what_was_made_is_what_the_specification_says(kafka: KafkaCluster, name: str) -> None:
     settings = Settings(kafka=kafka.bootstrap, namespace=name, events=f"{name}-events")
     with pytest.raises(MissingTopicError, match=r"run livepromo init"):

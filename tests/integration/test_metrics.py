@@ -37,6 +37,8 @@ granted_amount_total                        counter    campaign
 denials_total                               counter    campaign reason
 budget_limit                                gauge      campaign
 budget_spent                                gauge      campaign
+codes_size                                  gauge      pool
+codes_left                                  gauge      pool
 campaigns                                   gauge      state
 catalogue_position                          gauge
 lag_records                                 gauge      stage partition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -49,6 +50,7 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
 _FILE_OPTIONS: Final = frozenset({"--documents", "--events", "--out", "--log"})
 _INTERRUPTED: Final = 128 + signal.SIGINT
 _NOBODY_READS: Final = 128 + signal.SIGPIPE
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def _app(words: Sequence[str]) -> App:
@@ -110,6 +112,10 @@ def _with_standard_streams(words: Sequence[str]) -> list[str]:
     return joined
 
 
+def _forget_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end, and would complain
+
+
 def _say(message: str) -> None:
     print(f"livepromo: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201 - what is for people goes to standard error
 
@@ -139,10 +145,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Python flushes once more at its end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return _NOBODY_READS
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            _forget_output()
+            _say(f"what was to be written was not written, or not all of it: {error.strerror}")
+            return USAGE
         known = ending(error)
         if known is None:
             raise

@@ -8,17 +8,24 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from livepromo.cli.surroundings import partitions
+from livepromo.documents.catalogue import Catalogue
 from livepromo.documents.files import read_files
 from livepromo.documents.references import check_documents
 from livepromo.model.json_text import json_bytes
-from livepromo.settings import load
+from livepromo.settings import Settings, load
+
+
+def no_option(_: object, file: str) -> None:
+    """Refuse a file that looks like an option: `-` is one to cyclopts as well, and must be let through."""
+    if file.startswith("-") and file != "-":
+        raise ValueError(f"there is no option {file}")
 
 
 def no_options(_: object, files: list[str]) -> None:
-    """Refuse files that look like options: `-` is one to cyclopts as well, and must be let through."""
+    """Refuse files that look like options."""
     for file in files:
-        if file.startswith("-") and file != "-":
-            raise ValueError(f"there is no option {file}")
+        no_option(_, file)
 
 
 def check(
@@ -44,9 +51,7 @@ def check(
     settings = load()
     catalogue = None
     if published:
-        from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415 - Kafka's client is slow to import, and rarely needed
-
-        catalogue = asyncio.run(read_catalogue(settings))
+        catalogue = asyncio.run(_published(settings))
     read, problems = read_files(files, settings.timezone)
     problems += check_documents(read, catalogue, now_ms=None, strict=strict)
     if json:
@@ -56,6 +61,13 @@ def check(
     errors = sum(problem.severity == "error" for problem in problems)
     sys.stderr.write(f"{_counted(len(read), 'document')}: {_counted(errors, 'error')}, {_counted(len(problems) - errors, 'warning')}\n")
     return 1 if errors else 0
+
+
+async def _published(settings: Settings) -> Catalogue:
+    from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415 - Kafka's client is slow to import, and rarely needed
+
+    await partitions(settings, "catalogue")
+    return await read_catalogue(settings)
 
 
 def _counted(number: int, noun: str) -> str:

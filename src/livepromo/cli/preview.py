@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from livepromo.cli.check import no_option
 from livepromo.cli.errors import InputError, UsageError
 from livepromo.cli.naming import campaign_id
 from livepromo.cli.output import put
@@ -21,7 +22,7 @@ from livepromo.telemetry import clock
 
 
 def preview(
-    campaign_file: str,
+    campaign_file: Annotated[str, Parameter(allow_leading_hyphen=True, validator=no_option)],
     /,
     *,
     event: str,
@@ -39,7 +40,7 @@ def preview(
     Example: `livepromo preview cart.yaml --event '{"properties": {"Amount": 250}}' --profile '{"plan": "gold"}'`
 
     Args:
-        campaign_file: A YAML or JSON file with the campaign, and with what it refers to.
+        campaign_file: A YAML or JSON file with the campaign, and with what it refers to; - for standard input.
         event: A record as it would come in, as JSON, or @FILE.
         profile: The user's properties, as JSON, or @FILE.
         campaign: Which one, where the file has several campaigns.

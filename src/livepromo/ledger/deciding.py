@@ -14,6 +14,7 @@ Add = tuple[str, str, int]  # row, slot, how much
 AMOUNT = "amount"
 TAKEN = "taken"
 PERIODS_KEPT = 3
+MOST_USED = (1 << 63) - 1  # rows are kept in numbers of 64 bits; the largest cap is 10^15 with three decimals, far below
 _NOTHING: Row = {}
 _POOL = "@"  # a campaign's id does not begin with it
 
@@ -77,9 +78,11 @@ def add(row: Row, slot: str, much: int, *, keeps_all: bool) -> None:
     """Add to one slot of `row`, in place: the one place where a row changes.
 
     Unless the row keeps all, a fourth period of a kind drops the oldest, and one older than the three kept is not added.
+    A slot ends at `MOST_USED`: without a cap it grows for as long as the campaign lives.
     """
     if slot in row:
-        row[slot] += much
+        used = row[slot] + much
+        row[slot] = used if used < MOST_USED else MOST_USED  # noqa: FURB136 - min() costs a call for every slot of every grant
         return
     if not keeps_all and len(row) >= PERIODS_KEPT and ":" in slot:
         if _forgotten(row, slot):

@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 
 import faust
 
+from livepromo.documents import catalogue
 from livepromo.engine.partition import Horizons
-from livepromo.ledger import table
+from livepromo.ledger import formats, table
 from livepromo.ledger.redis_shelf import RedisChunks
 from livepromo.ledger.redis_table import EvictingError, RedisTable
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
@@ -51,6 +52,13 @@ FAUST_SETTINGS: dict[str, Any] = {
     "stream_buffer_maxsize": 4096,
     "store": "memory://",
 }
+_FITS_NOT = (DoesNotFitError, EvictingError, catalogue.FormatError, formats.FormatError)
+_DOUBT, _OUTSIDE = 1, 3
+
+
+def exit_code(error: BaseException) -> int:
+    """Return with what a worker ends: 3 where Kafka or Redis are away or hold what does not fit, 1 where it doubts itself."""
+    return _OUTSIDE if isinstance(error, (*_FITS_NOT, UnavailableError, table.UnavailableError)) else _DOUBT
 
 
 class Worker:
@@ -198,7 +206,7 @@ class Worker:
                 await self.publications.follow()
             except UnavailableError as error:
                 log.warning("the catalogue cannot be followed: %s", error)
-            except DoesNotFitError as error:
+            except _FITS_NOT as error:
                 self.end(error)
             for stage in self.stages:
                 stage.lanes.look()
@@ -212,7 +220,7 @@ class Worker:
             decided = next((stage.owners for stage in self.stages if stage.name == "decide"), {})
             try:
                 await report_campaigns(publications.newest, table, shelf, decided, shared, clock.wall_ms())
-            except DoesNotFitError as error:
+            except _FITS_NOT as error:
                 self.end(error)
 
         self.app.timer(LOOK_S)(look)
@@ -235,14 +243,14 @@ class Worker:
 
     def end(self, error: BaseException) -> NoReturn:
         """End the process at once, without committing: whoever takes over reads in Kafka what happened."""
-        fits_not = isinstance(error, DoesNotFitError | UnavailableError | EvictingError | table.UnavailableError)
-        if fits_not:
+        code = exit_code(error)
+        if code == _OUTSIDE:
             log.critical("the worker ends: %s", error)
         else:
             self.metrics.invariant_violations_total.labels(invariant=type(error).__name__).inc()
             log.critical("the worker ends: %r", error, exc_info=error)
         sys.stderr.flush()
-        os._exit(3 if fits_not else 1)
+        os._exit(code)
 
     def run(self) -> NoReturn:
         """Run until a signal ends it; exits with 0 after a clean end."""

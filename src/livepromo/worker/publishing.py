@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from livepromo.documents.catalogue import Catalogue, Intervention, Publication, decode, take
 from livepromo.engine.plan import Plan, compile_plan
+from livepromo.streaming.errors import DoesNotFitError
 from livepromo.streaming.log import Log
 
 PARTITION = 0
@@ -54,10 +55,14 @@ class Publications:
         return True
 
     async def follow_to(self, position: int) -> None:
-        """Read at least up to `position`. Raises UnavailableError."""
+        """Read at least up to `position`. Raises UnavailableError, FormatError, and DoesNotFitError where the catalogue ends before it."""
         if self.newest.position < position:
             await self.follow()
-        assert self.newest.position >= position, f"the catalogue ends at {self.newest.position}, the journal names {position}"
+        if self.newest.position < position:
+            raise DoesNotFitError(
+                f"{self._topic} ends at {self.newest.position}, but publications up to {position} were taken: "
+                "restore it from the backup set"
+            )
 
     def at(self, position: int) -> Catalogue:
         """Return the catalogue of the publications before `position`, which must have been read."""

@@ -87,6 +87,15 @@ def test_every_error_of_the_table_exists_and_ends_as_the_table_says(
     assert said.count("\n") == 1
 
 
+def test_a_full_disk_is_one_line_and_no_bug() -> None:
+    words = [sys.executable, "-c", "import sys; from livepromo.cli import main; sys.exit(main())", "check", "-"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, input="[]", stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "livepromo: what was to be written was not written, or not all of it: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
 def test_a_bug_is_raised_as_it_is(command: ModuleType) -> None:
     _raising(command, ZeroDivisionError("half"))
     with pytest.raises(ZeroDivisionError):

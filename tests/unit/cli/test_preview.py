@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str, code: int = 1) -> s
     said = capsys.readouterr()
     assert said.out == ""
     return said.err
+
+
+def test_the_campaign_may_come_from_standard_input(file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    event = '{"id": "e", "ts": 1772359200000, "properties": {"Amount": 25}}'
+    expected = shown(capsys, file, "--event", event)
+    for words in (["-", "--event", event], ["--event", event, "-"]):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(DOCUMENTS.encode())))
+        assert shown(capsys, *words) == expected
+    assert "there is no option -x" in refused(capsys, "-x", "--event", event, code=2)
 
 
 def test_the_reward_is_the_grants_own_body_and_points_have_no_payload(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from livepromo.ledger.deciding import Row, Stock, add, decide, decide_all, keeps_all, pool_row, rows_of, taken_of, within_limits
+from livepromo.ledger.deciding import MOST_USED, Row, Stock, add, decide, decide_all, keeps_all, pool_row, rows_of, taken_of, within_limits
 from livepromo.ledger.entries import decode, encode, grant_entry
 from livepromo.ledger.folding import fold_all
+from livepromo.ledger.formats import unversioned, versioned
 from livepromo.model.decisions import Denial, Grant, Limit, Reason
 from unit.ledger.builders import a_candidate, campaign_budget, user_budget, user_day, user_total
 
@@ -53,6 +55,15 @@ def test_a_grant_adds_to_every_slot_also_where_nothing_is_limited() -> None:
     grant = decide({}, a_candidate(user_total(None), user_day(5, 2), user_budget(None), campaign_budget(100)))
     assert isinstance(grant, Grant)
     assert grant.adds == (("camp/u1", "total", 1), ("camp/u1", "day:5", 1), ("camp/u1", "amount", 10), ("camp", "amount", 10))
+
+
+def test_what_an_unlimited_campaign_has_given_stays_a_number_that_the_table_can_keep() -> None:
+    largest = 10**15 - 1
+    rows: dict[str, Row] = {"camp": {"amount": MOST_USED - 1}}
+    decisions, rows = decide_all(rows, [a_candidate(campaign_budget(None, largest), number=number, amount=largest) for number in (1, 2)])
+    assert all(isinstance(decision, Grant) and decision.amount_units == largest for decision in decisions)
+    assert unversioned(versioned(1, rows["camp"]), 1, msgspec.msgpack.Decoder(dict[str, int]), "a row") == {"amount": MOST_USED}
+    assert isinstance(decide(rows, a_candidate(campaign_budget(1000 * largest, 1), amount=1)), Denial)
 
 
 def test_a_reward_larger_than_what_is_left_is_denied_and_a_smaller_one_still_fits() -> None:
