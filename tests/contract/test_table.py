@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from livepromo.ledger.formats import FormatError
 from livepromo.ledger.redis_table import EvictingError, RedisTable, _kind
 from livepromo.ledger.sources import Source
 from livepromo.ledger.table import Applied, Away, MemoryTable, Table, UnavailableError, next_generation
+from livepromo.model.formats import FormatError
 from livepromo.model.records import Position
 from livepromo.sandbox.servers import RedisServer
 

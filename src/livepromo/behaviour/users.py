@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from livepromo.model.formats import FormatError
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import Membership, Profile, Properties
 
@@ -49,8 +50,8 @@ def encode(user: User) -> bytes:
 
 
 def decode(value: bytes) -> User:
-    """Return the user that `encode` wrote. Raises ValueError for a format that this version does not know."""
+    """Return the user that `encode` wrote. Raises FormatError for a format that this version does not know."""
     if value[:1] != bytes((FORMAT,)):
-        raise ValueError(f"a user in format {value[0] if value else 'none'}, this version knows {FORMAT}: run the version that wrote it")
+        raise FormatError(f"a user in format {value[0] if value else 'none'}, this version knows {FORMAT}: run the version that wrote it")
     written = msgspec.json.decode(memoryview(value)[1:], type=_Written)
     return User(written.properties, frozenset(written.segments))

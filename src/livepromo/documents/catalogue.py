@@ -35,13 +35,10 @@ from livepromo.model.documents import (
     key_of,
     leaves_of,
 )
+from livepromo.model.formats import FormatError
 from livepromo.model.ids import CampaignId
 
 FORMAT_VERSION = 1
-
-
-class FormatError(ValueError):
-    """What is stored in the catalogue's topic was written in a format that this release does not read."""
 
 
 class Verb(StrEnum):

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 from zlib import crc32
 
-from livepromo.ledger.formats import FormatError
+from livepromo.model.formats import FormatError
 
 MOST_CHARACTERS = 255
 MOST_CODES = 1_000

@@ -6,12 +6,10 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from livepromo.model.formats import FormatError
+
 Value_co = TypeVar("Value_co", covariant=True)
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class FormatError(ValueError):
-    """What is stored was written in a format that this release does not read."""
 
 
 class _Decoder(Protocol[Value_co]):

@@ -18,9 +18,10 @@ from redis.backoff import NoBackoff
 
 from livepromo.ledger.deciding import Row
 from livepromo.ledger.folding import Progress
-from livepromo.ledger.formats import FormatError, unversioned, versioned
+from livepromo.ledger.formats import unversioned, versioned
 from livepromo.ledger.sources import Source
 from livepromo.ledger.table import Applied, Away, UnavailableError, begins_generation
+from livepromo.model.formats import FormatError
 
 FORMAT = 1
 _SCANNED_AT_ONCE = 1_000

@@ -14,6 +14,7 @@ from livepromo.engine.plan import EMPTY_PLAN, Plan, compile_plan
 from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.documents import Document, key_of
+from livepromo.model.formats import FormatError
 from livepromo.model.records import DeadReason, Ignored, Malformed, Position, Record
 from livepromo.simulation.files import EntryLine, InputError, LogHeader, PublicationLine, RecordLine, read_log
 from livepromo.simulation.summary import Summary
@@ -173,7 +174,7 @@ class _LoggedPartition:
                 raise InputError(f"{self._path}: the publications before {position} are missing")
             try:
                 publication = publications.decode(line.value.encode())
-            except publications.FormatError as error:
+            except FormatError as error:
                 raise InputError(f"{self._path}: the publication at {line.offset}: {error}") from None
             self.catalogue, _ = publications.take(self.catalogue, line.offset, line.published_ms, publication)
         self.plan = compile_plan(self.catalogue)

@@ -13,6 +13,7 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
+    KafkaTimeoutError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
@@ -40,7 +41,8 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
       else takes it already. `on_lost` is also called for a partition whose `on_taken` did not end, and at a clean stop.
 
     Without `on_kept` a partition that comes back is lost and taken. Heartbeats go on while these run. Whatever one of them raises
-    crashes the service, and with it the app. Nothing is paused: a partition with `slices_in_flight` slices is not asked for more.
+    crashes the service, and with it the app. Nothing is paused: a partition with `slices_in_flight` slices is not asked
+    for more, unless all of them together hold fewer than `slice_records` records.
 
     `settings` go to the consumer (security, `isolation_level`, sizes).
     """
@@ -141,7 +143,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
     async def _fetch(self) -> None:
         while not self.should_stop:
             await self._hand_over()
-            wanted = [p for p in self._ready if p not in self._waiting and self._offsets.in_flight(p) < self._slices_in_flight]
+            wanted = [p for p in self._ready if p not in self._waiting and self._has_room(p)]
             if not wanted or self._revoking or self._consumer is None:
                 await self._offsets.wait_for_change(IDLE_S)
                 continue
@@ -161,9 +163,13 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
             await self._hand_over()
             self._observe()
 
+    def _has_room(self, partition: Partition) -> bool:
+        # What is left in the client's buffer holds up the next fetch from that broker, for all partitions: so only a real backlog is.
+        return self._offsets.has_room(partition, self._slices_in_flight, self._slice_records)
+
     async def _hand_over(self) -> None:
         for partition, parts in list(self._waiting.items()):
-            while parts and self._waiting.get(partition) is parts and self._offsets.in_flight(partition) < self._slices_in_flight:
+            while parts and self._waiting.get(partition) is parts and self._has_room(partition):
                 part = parts.popleft()
                 self._offsets.opened(part)
                 await self._channel.put(part)
@@ -217,10 +223,20 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         return self._answered_ms.get(partition, (None, None))[0] if self.read_to_end(partition) else None
 
     async def committed(self, partition: Partition) -> int | None:
-        """Return the group's committed offset; None if it never committed one."""
-        assert self._consumer is not None
-        offset: int | None = await self._consumer.committed(TopicPartition(*partition))
+        """Return the group's committed offset; None if it never committed one. Waits while Kafka is away."""
+        offset: int | None = await self._answered(partition, lambda consumer: consumer.committed(TopicPartition(*partition)))
         return offset
+
+    async def _answered(self, partition: Partition, ask: Callable[[AIOKafkaConsumer], Awaitable[Any]]) -> Any:  # noqa: ANN401
+        while True:
+            assert self._consumer is not None
+            try:
+                return await ask(self._consumer)
+            except KafkaError as error:
+                if not error.retriable and not isinstance(error, KafkaTimeoutError):
+                    raise UnavailableError(f"{partition}: kafka does not say where it stands: {error!r}") from error
+                self.log.warning("%s: waiting for kafka to say where it stands: %r", partition, error)
+            await asyncio.sleep(START_RETRY_S)
 
     def lag(self, partition: Partition) -> int | None:
         """Return how many offsets of the partition, as of the broker's last answer, are not fetched; None where that is not known."""
@@ -342,11 +358,10 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
 
     async def _checked(self, partition: Partition, position: int | None) -> tuple[int, bool]:
         """Return a position that lies within the log, and whether it is beyond what the group has committed."""
-        assert self._consumer is not None
         tp = TopicPartition(*partition)
-        begin = (await self._consumer.beginning_offsets([tp]))[tp]
-        end = (await self._consumer.end_offsets([tp]))[tp]
-        committed = await self._consumer.committed(tp)
+        begin = (await self._answered(partition, lambda consumer: consumer.beginning_offsets([tp])))[tp]
+        end = (await self._answered(partition, lambda consumer: consumer.end_offsets([tp])))[tp]
+        committed = await self.committed(partition)
         if position is None:
             position = int(begin) if committed is None else committed
         if not begin <= position <= end:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import NamedTuple
 
+SMALL_SLICES = 100  # the most in flight of a partition, however few records they hold
 SPAN_OFFSETS = 10_000  # no slice covers more offsets than this, joined ones neither
 
 
@@ -193,6 +194,11 @@ class OffsetTracker:
         """Return how many slices of the partition are not acknowledged with all before them."""
         self._settle(partition)
         return len(self._in_flight.get(partition, ()))
+
+    def has_room(self, partition: Partition, slices: int, records: int) -> bool:
+        """Say whether the partition may be fetched from: fewer than so many slices are in flight, or so few records in so many slices."""
+        count = self.in_flight(partition)
+        return count < slices or (count < SMALL_SLICES and sum(map(len, self._in_flight[partition])) < records)
 
     def begun(self, partition: Partition) -> int:
         """Return how many slices of the partition are being processed, of an earlier ownership too; what only waits does not count."""

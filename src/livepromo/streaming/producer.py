@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
     ProducerClosed,
@@ -118,7 +119,8 @@ class Outbox:
                 logger.warning("%s[%d]: sending again with a new producer: %r", topic, partition, error)
                 await self._replace(producer)
             except KafkaError as error:
-                if not error.retriable:
+                # A time-out is not "retriable" to aiokafka: it waited for what others send to the partition, and has sent nothing yet.
+                if not error.retriable and not isinstance(error, KafkaTimeoutError):
                     raise UnavailableError(f"{topic}[{partition}]: sending failed: {error!r}") from error
                 logger.warning("%s[%d]: sending again: %r", topic, partition, error)
             else:

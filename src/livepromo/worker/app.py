@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 import faust
 
-from livepromo.documents import catalogue
 from livepromo.engine.partition import Horizons
-from livepromo.ledger import formats, table
+from livepromo.ledger import table
 from livepromo.ledger.redis_shelf import RedisChunks
 from livepromo.ledger.redis_table import EvictingError, RedisTable
+from livepromo.model.formats import FormatError
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
 from livepromo.settings import Stage as StageName
 from livepromo.streaming.errors import DoesNotFitError, UnavailableError
@@ -52,7 +52,7 @@ FAUST_SETTINGS: dict[str, Any] = {
     "stream_buffer_maxsize": 4096,
     "store": "memory://",
 }
-_FITS_NOT = (DoesNotFitError, EvictingError, catalogue.FormatError, formats.FormatError)
+_FITS_NOT = (DoesNotFitError, EvictingError, FormatError)
 _DOUBT, _OUTSIDE = 1, 3
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from livepromo.ledger.codes import Places, unpacked
 from livepromo.ledger.deciding import Stock
-from livepromo.ledger.formats import FormatError
 from livepromo.ledger.redis_shelf import Chunks
+from livepromo.model.formats import FormatError
 from livepromo.model.ids import partition_of
 from livepromo.streaming.errors import DoesNotFitError
 from livepromo.streaming.log import Log

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepromo.ledger.codes import CodeProblem, Places, Seen, Whence, count_in, normalised, packed, unpacked
-from livepromo.ledger.formats import FormatError
+from livepromo.model.formats import FormatError
 
 codes = st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), min_size=1, max_size=20), min_size=1)
 

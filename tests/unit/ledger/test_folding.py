@@ -7,9 +7,9 @@ import pytest
 from livepromo.ledger.deciding import decide
 from livepromo.ledger.entries import Entry, GrantEntry, PositionEntry, decode, encode, grant_entry, key_of
 from livepromo.ledger.folding import NOTHING_DECIDED, Progress, fold, fold_all, rows_needed
-from livepromo.ledger.formats import FormatError
 from livepromo.ledger.sources import Source, id_of
 from livepromo.model.decisions import Grant
+from livepromo.model.formats import FormatError
 from livepromo.model.records import Position
 from unit.ledger.builders import a_candidate, a_grant_id, campaign_budget, user_budget, user_day, user_total
 

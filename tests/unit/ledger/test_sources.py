@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from livepromo.ledger.formats import FormatError
 from livepromo.ledger.sources import (
     UNKNOWN,
     CandidateBatch,
@@ -17,6 +16,7 @@ from livepromo.ledger.sources import (
     remember_all,
     remembered,
 )
+from livepromo.model.formats import FormatError
 from livepromo.model.records import Position
 from unit.ledger.builders import a_batch, a_candidate, a_grant_id, campaign_budget, user_day
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from livepromo.documents import catalogue
-from livepromo.ledger import formats, table
+from livepromo.ledger import table
 from livepromo.ledger.redis_table import EvictingError
+from livepromo.model import formats
 from livepromo.streaming.errors import DoesNotFitError, FencedError, FormatError, UnavailableError, UnknownOutcomeError
 from livepromo.streaming.log import LogRecord, Writer
 from livepromo.worker.app import exit_code
@@ -41,7 +41,6 @@ class EmptyLog:
     [
         DoesNotFitError("x"),
         FormatError("x"),
-        catalogue.FormatError("x"),
         formats.FormatError("x"),
         EvictingError("x"),
         UnavailableError("x"),
