@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -27,6 +27,13 @@ RETRY_S = 0.1
 RETRY_LIMIT_S = 5.0
 
 OutRecord = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]  # key, value, headers
+
+
+class _Waiting(NamedTuple):
+    """What a caller wants to be sent, and what it waits for."""
+
+    records: Sequence[OutRecord]
+    done: asyncio.Future[None]
 
 
 class Outbox:
@@ -56,6 +63,8 @@ class Outbox:
         }
         self._producer: Any = None  # an AIOKafkaProducer, which has no types
         self._replacing = asyncio.Lock()
+        self._waiting: dict[tuple[str, int], list[_Waiting]] = {}
+        self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Connect; waits while Kafka is away.
@@ -67,6 +76,8 @@ class Outbox:
 
     async def close(self) -> None:
         """Close the connection; sends that are under way are finished first."""
+        if self._sending:
+            await asyncio.wait(list(self._sending.values()))
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
@@ -88,10 +99,39 @@ class Outbox:
     async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
         """Append the records (key, value, headers) to the partition, in order, in as many batches as it takes.
 
+        A partition takes one batch at a time, so what several callers bring meanwhile goes together with the next one.
+
         Raises:
             RecordTooLargeError: the topic does not take one of them; those before it are there.
             UnavailableError: the broker refuses for a reason that does not pass.
         """
+        where = topic, partition
+        waiting = _Waiting(records, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(where, []).append(waiting)
+        if where not in self._sending:
+            self._sending[where] = asyncio.create_task(self._send_waiting(where))
+        await waiting.done
+
+    async def _send_waiting(self, where: tuple[str, int]) -> None:
+        while together := self._waiting.pop(where, None):
+            await self._send_together(where, together)
+        del self._sending[where]
+
+    async def _send_together(self, where: tuple[str, int], together: Sequence[_Waiting]) -> None:
+        try:
+            await self._send(*where, [record for waiting in together for record in waiting.records])
+        except Exception as error:  # noqa: BLE001 - handed to the caller whose it is
+            if len(together) > 1:
+                for waiting in together:  # some may stand twice then; none is left out for another's sake
+                    await self._send_together(where, [waiting])
+            elif not together[0].done.done():
+                together[0].done.set_exception(error)
+            return
+        for waiting in together:
+            if not waiting.done.done():  # else its caller has gone
+                waiting.done.set_result(None)
+
+    async def _send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
         at, largest = 0, len(records)
         wait_s = RETRY_S
         while at < len(records):
