@@ -44,7 +44,7 @@ def understand(read: ReadDocument, account_zone: str) -> tuple[ReadDocument, lis
     """Return the document with what it means, or everything that is wrong with it, whether or not the engine can do what it says."""
     findings = Findings(read)
     document = _document(findings, read.value, account_zone)
-    assert document is not None or findings.problems, read.key
+    assert document is not None or findings.problems or read.value is UNREADABLE, read.key
     found = msgspec.structs.replace(
         read,
         document=None if findings.problems else document,

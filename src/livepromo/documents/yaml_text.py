@@ -22,6 +22,27 @@ _NO_NUMBERS = {
 }
 _LONGEST_OTHER_BASE = 400
 _NUMBER_STARTS = frozenset("+-.0123456789")
+_TABS = "indent with blanks, not with tabs"
+_PLAINLY = {
+    "mapping values are not allowed in this context":
+        "a colon and a blank stand where no key can be: put a text that has them in quotes, or mend the indentation",
+    "could not find expected ':'": "a line of a mapping has no colon: write it as key: value, or put a text of several lines in quotes",
+    "did not find expected key":
+        "this does not continue what stands above: mend the indentation, or put all of a text that begins with a quote in quotes",
+    "did not find expected '-' indicator": "this is no item of the list above: begin it with -, or mend the indentation",
+    "did not find expected ',' or ']'": "the list that begins with [ goes wrong here: a comma or a ] is missing",
+    "did not find expected ',' or '}'": "the mapping that begins with { goes wrong here: a comma or a } is missing",
+    "did not find expected node content": "a value is missing here",
+    "did not find expected <document start>": "something stands behind the end of the document: begin another one with ---",
+    "block sequence entries are not allowed in this context": "no item of a list can begin here: begin it on a line of its own",
+    "found character that cannot start any token": f"no value begins with this character: put a text that does in quotes, and {_TABS}",
+    "found a tab character that violates indentation": _TABS,
+    "found a tab character where an indentation space is expected": _TABS,
+    "found unexpected end of stream": "the file ends within a text in quotes: its closing quote is missing",
+    "found unknown escape character": "double quotes know no such escape: write two backslashes, or use single quotes",
+    "found invalid Unicode character escape code": "this escape is no valid Unicode",
+}  # fmt: skip
+"""What libyaml says of common mistakes → what people are told."""
 
 
 class TextError(ValueError):
@@ -137,7 +158,8 @@ def read_yaml(text: str) -> Iterator[Tree]:
         yield from _Reader(text).trees()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise TextError(Place(mark.line + 1, mark.column + 1) if mark else NOWHERE, error.problem or "this is not YAML") from None
+        said = error.problem or "this is not YAML"
+        raise TextError(Place(mark.line + 1, mark.column + 1) if mark else NOWHERE, _PLAINLY.get(said, said)) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 from zlib import crc32
@@ -27,6 +27,15 @@ class CodeProblem(Enum):
     NOT_UTF8 = "not UTF-8 text"
     EMPTY = "empty"
     TOO_LONG = f"longer than {MOST_CHARACTERS} characters"
+
+
+def lines_of(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of lines: a lone carriage return is a line end, too."""
+    for line in lines:
+        if b"\r" in line:
+            yield from line.splitlines() or [b""]
+        else:
+            yield line
 
 
 def normalised(line: bytes) -> str | CodeProblem:

@@ -421,7 +421,7 @@ class Wallet(msgspec.Struct, frozen=True, tag="wallet"):
 
 
 class Coupon(msgspec.Struct, frozen=True, tag="coupon"):
-    """What campaigns give codes of; `code` is that of a single one. It has expired at `expires_ms` (None: never)."""
+    """What campaigns give codes of; `code` is that of a single one, and not in `repr`. It has expired at `expires_ms` (None: never)."""
 
     id: str
     coupon_type: CouponType
@@ -431,6 +431,10 @@ class Coupon(msgspec.Struct, frozen=True, tag="coupon"):
     active: bool = True
     name: str | None = None
     description: str | None = None
+
+    def __repr__(self) -> str:
+        """Say which coupon it is, without its code."""
+        return f"Coupon({self.id}, {self.coupon_type.value})"
 
 
 class Partner(msgspec.Struct, frozen=True, tag="partner"):

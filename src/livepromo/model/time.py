@@ -22,6 +22,7 @@ _INSTANT = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST_MS, _LAST_MS = ((moment - _EPOCH) // _MILLISECOND for moment in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)))
 LONGEST_DURATION_MS = 3660 * DAY_MS
 _STRETCHES = 4096
 
@@ -90,10 +91,14 @@ def instant_ms(text: str, where: tzinfo | None) -> int:
         wall = datetime(year, month, day, hour, minute, int(found[6] or 0), int((found[7] or "").ljust(6, "0")[:6]))  # noqa: DTZ001
         if offset is None:
             assert where is not None
-            return _wall_ms(wall, where)
-        return to_ms(wall.replace(tzinfo=UTC if offset == "Z" else _offset(offset)))
+            instant = _wall_ms(wall, where)
+        else:
+            instant = to_ms(wall.replace(tzinfo=UTC if offset == "Z" else _offset(offset)))
     except (ValueError, OverflowError):
-        raise ValueError(f'"{text}" is no instant of the calendar') from None
+        instant = _LAST_MS + 1
+    if not _FIRST_MS <= instant <= _LAST_MS:  # in UTC, too: an offset may move it out of the first year or the last
+        raise ValueError(f'"{text}" is no instant of the calendar')
+    return instant
 
 
 def _offset(text: str) -> timezone:

@@ -14,7 +14,7 @@ from typing import IO, Literal, NamedTuple
 
 import msgspec
 
-from livepromo.ledger.codes import CodeProblem, normalised
+from livepromo.ledger.codes import CodeProblem, lines_of, normalised
 
 LOG_VERSION = 1
 STANDARD_INPUT = "-"
@@ -134,7 +134,7 @@ def read_codes(path: str) -> CodesRead:
     """Read a file of codes, one a line, as an import does. Raises InputError."""
     codes: dict[str, None] = {}
     left_out: Counter[str] = Counter()
-    for line in read_lines([path]):
+    for line in lines_of(read_lines([path])):
         code = normalised(line)
         if isinstance(code, CodeProblem):
             left_out[code.value] += 1

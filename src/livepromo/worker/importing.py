@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from livepromo.ledger.codes import MOST_BYTES, MOST_CODES, CodeProblem, Places, Seen, Whence, normalised, packed, unpacked
+from livepromo.ledger.codes import MOST_BYTES, MOST_CODES, CodeProblem, Places, Seen, Whence, lines_of, normalised, packed, unpacked
 from livepromo.streaming.errors import FencedError
 from livepromo.streaming.journal import Journal, unseal
 from livepromo.streaming.log import Log
@@ -102,7 +102,7 @@ class CodeImport:
         imported = self.imported
         try:
             await self._own()
-            for number, line in enumerate(_lines(lines), 1):
+            for number, line in enumerate(lines_of(lines), 1):
                 code = normalised(line)
                 if isinstance(code, CodeProblem):
                     imported.refuse(number, code)
@@ -170,15 +170,6 @@ class CodeImport:
             elif now - since >= QUIET_S:
                 return
             await self._pause(LOOK_S)
-
-
-def _lines(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of lines: a lone carriage return is a line end, too."""
-    for line in lines:
-        if b"\r" in line:
-            yield from line.splitlines() or [b""]
-        else:
-            yield line
 
 
 def _cut(codes: Iterable[str]) -> Iterator[list[str]]:

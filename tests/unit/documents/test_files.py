@@ -61,6 +61,14 @@ def test_problems_stand_in_the_order_of_their_places() -> None:
     assert [problem.line for problem in problems] == [1, 2, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize(("text", "said"), [("*A", "the alias"), ("[*A]", "the alias"), ("!!seq [{kind: wallet, id: a}]", "the tag")])
+def test_a_whole_document_that_was_refused_while_reading_is_refused_once(text: str, said: str) -> None:
+    read, problems = check_content(text.encode(), "f", "UTC")
+    assert [(problem.path, said in problem.message) for problem in problems + check_documents(read, None, now_ms=None, strict=False)] == [
+        ("$", True)
+    ]
+
+
 @pytest.mark.parametrize(("example", "rules"), [("cashback", {"R19"}), ("travel-credits", {"R46", "R52"}), ("spring-sale", {"R34"})])
 def test_ten_thousand_documents_take_seconds(example: str, rules: set[str]) -> None:
     text = (EXAMPLES / f"{example}.yaml").read_text()

@@ -165,6 +165,32 @@ def test_what_is_no_yaml_is_a_problem_of_the_file_with_its_line(content: bytes, 
 
 
 @pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        ("a: b: c", (1, 5), "a colon and a blank"),
+        ("a: 1\n b: 2", (2, 3), "a colon and a blank"),
+        ("a: 1\nb\nc: 2", (3, 1), "no colon"),
+        ("a:\n  b: 1\n c: 2", (3, 2), "indentation"),
+        ("a:\n  - 1\n  b: 2", (3, 3), "indentation"),
+        ("a: [1, 2\nb: 3", (2, 2), "a comma or a ] is missing"),
+        ("{a: 1 b: 2}", (1, 8), "a comma or a } is missing"),
+        ("a: - 1", (1, 4), "a line of its own"),
+        ("a: @b", (1, 4), "in quotes"),
+        ("a:\n\tb: 1", (2, 1), "with blanks, not with tabs"),
+        ('a: "b\nc: 1', (2, 5), "closing quote"),
+        ('a: "b" c', (1, 8), "mend"),
+        (r'a: "\d"', (1, 5), "single quotes"),
+        ("[1, 2]]", (1, 7), "---"),
+    ],
+)
+def test_what_is_no_yaml_is_said_in_a_plain_sentence_that_says_what_to_do(text: str, place: tuple[int, int], said: str) -> None:
+    ((path, line, column, message),) = refusals(text)[-1:]
+    assert (path, line, column) == ("$", *place)
+    assert said in message
+    assert not any(word in message for word in ("token", "context", "expected", "stream"))
+
+
+@pytest.mark.parametrize(
     "text", ["[" * 100_000, "- " * 100_000, '{"a":' * 100_000, "[" * 900 + "]" * 900, '{"a":' * 200 + "1" + "}" * 200, "{" * 5000]
 )
 def test_deep_nesting_is_refused(text: str) -> None:

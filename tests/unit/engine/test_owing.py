@@ -116,6 +116,8 @@ def test_a_code_stands_in_no_repr() -> None:
     assert said(decisions) == ["S-1", "SAVE10"]
     text = repr((decisions, partition.last.outcomes, partition.stocks))
     assert "c1" in text
+    text += repr(a_catalogue(a_coupon(), {"coupon": {"type": "single", "coupon": "ten"}}))
+    assert "Coupon(ten" in text
     assert not [code for code in ("S-1", "S-2", "SAVE10") if code in text]
 
 

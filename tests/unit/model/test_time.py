@@ -68,6 +68,8 @@ def test_an_instant_with_an_offset_is_absolute_and_cut_to_the_millisecond(text: 
         "2026-01-01T00:00+24:00",
         "2026-01-01T00:00+05:60",
         "0000-01-01T00:00Z",
+        "0001-01-01T00:00+05:00",  # of a year before the first, in UTC
+        "9999-12-31T23:59-05:00",
         " 2026-01-01T00:00Z",
         "2026-01-01T00:00Z\n",
         "\u0662026-01-01T00:00Z",
@@ -78,6 +80,13 @@ def test_an_instant_with_an_offset_is_absolute_and_cut_to_the_millisecond(text: 
 def test_what_is_no_instant_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no instant"):
         instant_ms(text, zone("UTC"))
+
+
+@pytest.mark.parametrize(("text", "name"), [("0001-01-01T00:00", "Asia/Kolkata"), ("9999-12-31T23:59", "America/New_York")])
+def test_wall_clock_time_beyond_the_calendar_is_refused(text: str, name: str) -> None:
+    with pytest.raises(ValueError, match="calendar"):
+        instant_ms(text, zone(name))
+    assert f"{from_ms(instant_ms(text, zone('UTC'))):%m}" == text[5:7]
 
 
 def test_without_an_offset_there_must_be_a_zone() -> None:

@@ -22,6 +22,7 @@ from livepromo.simulation.files import (
     LogHeader,
     PublicationLine,
     RecordLine,
+    read_codes,
     read_lines,
     read_log,
     record_line,
@@ -174,3 +175,9 @@ def test_a_log_of_another_version_without_a_header_or_with_two_is_refused(
 def test_an_empty_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is empty"):
         list(read_log(a_log(tmp_path / "log")))
+
+
+def test_codes_are_read_as_an_import_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "codes.txt"
+    path.write_bytes(b"\xef\xbb\xbfA\r\n B\rC\r\rA\n\n" + b"x" * 256)
+    assert read_codes(str(path)) == (("A", "B", "C"), {"empty": 2, "repeated": 1, "longer than 255 characters": 1})
