@@ -86,6 +86,11 @@ def _headers(outer: Part) -> tuple[tuple[str, str], ...]:
         elif value is not None and (len(value) > LONGEST_HEADER or not _HEADER_VALUE.fullmatch(value)):
             headers.error(name, f"this is no value of a header: at most {LONGEST_HEADER} printable ASCII characters", "R48")
         elif value is not None:
+            if lower in _CREDENTIALS:
+                said = (
+                    f"{shown(name)} holds a secret, and a document is kept for ever: better sign calls, with the secret that `secret` names"
+                )
+                headers.findings.advise(f"{headers.path}.{name}", said, "R48", within=headers.path)
             found[lower] = (name, value.strip(" \t"))
     return tuple(found[lower] for lower in sorted(found))
 
@@ -95,6 +100,4 @@ def _wrong_with_header(lower: str) -> str | None:
         return "is no name of a header"
     if lower.startswith(_OURS) or lower in _OF_THE_CALL:
         return "is set by livepromo itself"
-    if lower in _CREDENTIALS:
-        return "would hold a secret, and a document is kept for ever: calls are signed, with the secret that `secret` names"
     return None
