@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from livepromo.cli.errors import Ending, ending
+from livepromo.documents.catalogue import Catalogue, Publication, publication_of
+from livepromo.documents.files import read_files
 from livepromo.sandbox.servers import KafkaCluster, RedisServer, free_ports
-from whole import GRANTED, LIVEPROMO, In, Installation, until
+from livepromo.settings import load
+from livepromo.worker.publishing_changes import VoidError, publish
+from whole import GRANTED, In, Installation, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(300)]
 
@@ -195,34 +198,29 @@ def test_without_a_worker_the_partitions_that_have_not_taken_it_are_named(instal
     assert "0 records up to 0, 0 control entries" in said(installation, "log", "7", "--out", "-")
 
 
-def test_of_several_who_publish_at_once_one_wins_and_the_others_look_again(installation: Installation, tmp_path: Path) -> None:
+async def test_who_publishes_what_somebody_else_changed_in_between_is_told_to_look_again(
+    installation: Installation, tmp_path: Path
+) -> None:
     files = []
-    for n in range(4):
+    for n in range(3):
         files.append(tmp_path / f"{n}.yaml")
         files[-1].write_text(DOCUMENTS.replace("flat: 10.5", f"flat: {n + 1}"))
     installation.cli("apply", files[0], "--no-wait")
-    for _ in range(5):  # until they met: whether they do is up to the machine
-        with ThreadPoolExecutor(3) as pool:
-            tasks = [pool.submit(_apply, installation, file) for file in files[1:]]
-            ended = [task.result() for task in tasks]
-        if any(code == 1 for code, _ in ended):
-            break
-        installation.cli("apply", files[0], "--no-wait")
-    assert {code for code, _ in ended} == {0, 1}
-    assert all("published in between: look again" in text for code, text in ended if code == 1)
+    read, _ = read_files([files[1]], "UTC")
+
+    def overtaken(catalogue: Catalogue) -> Publication | None:
+        publication = publication_of(read, catalogue, "late")
+        installation.cli("apply", files[2], "--no-wait")  # after the look at the catalogue, before the append
+        return publication
+
+    with pytest.raises(VoidError, match="published in between: look again") as refused:
+        await publish(load(installation.environ), overtaken)
+    assert ending(refused.value) == Ending(1)
     history = json.loads(installation.cli("history", "campaign/cart", "--json").stdout)
-    assert any(row["void"] for row in history)
-    valid = [row["revision"] for row in history if not row["void"]]
-    assert valid == list(range(1, len(valid) + 1))
-    assert shown(installation)["campaign/cart"]["revision"] == len(valid)
+    assert [(row["revision"], row["void"]) for row in history if not row["void"]] == [(1, False), (2, False)]
+    assert [row["by"] for row in history if row["void"]] == ["late"]
+    assert shown(installation)["campaign/cart"]["revision"] == 2
     assert "(void)" in installation.cli("history").stdout.decode()
-
-
-def _apply(installation: Installation, file: Path) -> tuple[int, str]:
-
-    words = [LIVEPROMO, "apply", file, "--no-wait"]
-    done = subprocess.run(words, env=installation.environ, capture_output=True, text=True, timeout=60)
-    return done.returncode, done.stderr
 
 
 def test_where_redis_is_away_get_shows_what_kafka_knows(installation: Installation, documents: Path) -> None:
