@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import psutil
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from livepromo.sandbox.servers import ServerError, wait_until
+
 LIVEPROMO = Path(sys.executable).with_name("livepromo")
 DATA = Path(__file__).with_name("data")
 GRANTED, DENIED = "reward-granted", "reward-denied"
@@ -23,10 +26,10 @@ SESSION_S = 3
 
 def until(holds: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
     """Ask until it holds, twenty times a second; after so many seconds object, with `what` should have become true."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what if isinstance(what, str) else what()}"
-        time.sleep(0.05)
+    try:
+        wait_until(holds, seconds, what if callable(what) else lambda: what)
+    except ServerError as error:
+        raise AssertionError(f"not: {error}") from None
 
 
 class In(NamedTuple):
@@ -96,16 +99,15 @@ class Kafka:
         return [self._marks(topic, p)[1] for p in self.partitions(topic)]
 
     def _marks(self, topic: str, partition: int) -> tuple[int, int]:
-        end = time.monotonic() + 30
-        while True:
-            try:
-                marks: tuple[int, int] = self._of("-").get_watermark_offsets(TopicPartition(topic, partition), 10, cached=False)
-            except KafkaException:  # right after a topic was made its partitions have no leader yet
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
-            else:
-                return marks
+        marks: list[tuple[int, int]] = []
+
+        def answered() -> bool:
+            with contextlib.suppress(KafkaException):  # right after a topic was made its partitions have no leader yet
+                marks.append(self._of("-").get_watermark_offsets(TopicPartition(topic, partition), 10, cached=False))
+            return bool(marks)
+
+        until(answered, 30, f"{topic}[{partition}] has a leader")
+        return marks[0]
 
     def committed(self, group: str, topic: str) -> list[int]:
         """Return how far a group has come in each partition."""

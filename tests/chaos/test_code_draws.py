@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 import redis
 
-from livepromo.sandbox.servers import KafkaCluster, RedisServer
+from livepromo.sandbox.servers import RedisServer
 from pools import check_draws, check_secret, look, payments, publish, shown, some_codes
 from whole import In, Installation, Worker, until
 
@@ -28,22 +27,6 @@ STEPS = (
     "takeover.claimed",
     "match.state_appended",
 )
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis")
-    try:
-        yield server.start()
-    finally:
-        server.stop()
-
-
-@pytest.fixture
-def installation(kafka: KafkaCluster, own_redis: RedisServer, name: str, tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(kafka.bootstrap, own_redis.url, name, tmp_path)
-    yield installation
-    installation.close()
 
 
 class Draws:

@@ -6,13 +6,13 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import redis
 
-from livepromo.sandbox.servers import KafkaCluster, RedisServer
+from livepromo.sandbox.servers import RedisServer
 from livepromo.worker.failpoints import STEPS
 from recount import Published, Simulated, check_candidates, check_delivered, check_denied, check_limits, check_same, ledger
 from whole import DATA, SESSION_S, In, Installation, Worker, until
@@ -183,22 +183,6 @@ def judge(chaos: Chaos) -> None:
         f"{len(grants)} grants, as simulated; {again} delivered twice, {owed_again} candidates made twice; "
         f"exits {dict(chaos.exits)}, {chaos.frozen} frozen, strikes {dict(Counter(line.split()[0] for line in installation.struck()))}"
     )
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis")
-    try:
-        yield server.start()
-    finally:
-        server.stop()
-
-
-@pytest.fixture
-def installation(kafka: KafkaCluster, own_redis: RedisServer, name: str, tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(kafka.bootstrap, own_redis.url, name, tmp_path)
-    yield installation
-    installation.close()
 
 
 @pytest.mark.timeout(600)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from livepromo.sandbox.servers import KafkaCluster
+from livepromo.streaming.errors import RecordTooLargeError
 from livepromo.streaming.kafka_log import KafkaLog
 from livepromo.streaming.producer import Outbox
 from livepromo.streaming.topics import TopicSpec, ensure
@@ -36,3 +37,17 @@ async def test_sends_to_one_partition_wait_for_a_broker_that_is_away_for_longer_
         await outbox.close()
     finally:
         cluster.stop()
+
+
+async def test_a_record_that_is_too_large_is_told_to_its_caller_and_costs_nobody_else_anything(kafka: KafkaCluster, name: str) -> None:
+    await ensure(kafka.bootstrap, [TopicSpec(name, 1, {"max.message.bytes": "20000"})])
+    outbox = Outbox(kafka.bootstrap, compression=None)
+    await outbox.start()
+    values = [b"first", b"x" * 40_000, b"last"]  # the second and third wait for the first, and then go together
+    ended = await asyncio.gather(*(outbox.send(name, 0, [(b"k", value, ())]) for value in values), return_exceptions=True)
+    assert [type(end) for end in ended] == [type(None), RecordTooLargeError, type(None)]
+    log = KafkaLog(kafka.bootstrap)
+    found = {record.value async for records in log.read(name, 0, 0, await log.end(name, 0)) for record in records}
+    assert found == {b"first", b"last"}
+    await log.close()
+    await outbox.close()

@@ -251,6 +251,3 @@ class ModelOutbox:
                 )
             )
         await Together(calls)
-
-    async def partitions(self, topic: str) -> int:
-        raise NotImplementedError(topic)

@@ -18,7 +18,3 @@ class Outbox(Protocol):
         Waits while Kafka is away. Some may be appended twice, or appended though this raises.
         """
         ...
-
-    async def partitions(self, topic: str) -> int:
-        """Return how many partitions a topic has."""
-        ...

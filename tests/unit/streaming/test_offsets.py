@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livepromo.streaming.offsets import OffsetTracker, Partition, Slice, join
+from livepromo.streaming.offsets import SMALL_SLICES, OffsetTracker, Partition, Slice, join
 
 HERE = Partition("events", 0)
 
@@ -152,3 +152,14 @@ def test_slices_that_do_not_follow_one_another_are_not_joined() -> None:
         join([a_slice(0, 3), a_slice(4, 5)])
     with pytest.raises(AssertionError, match="two partitions"):
         join([a_slice(0, 3), a_slice(3, 5, partition=Partition("events", 1))])
+
+
+async def test_small_slices_leave_room_for_more_until_they_hold_a_full_slice_together_or_are_too_many() -> None:
+    tracker = a_tracker(0)
+    opened(tracker, *(a_slice(at, at + 1) for at in range(5)))
+    assert tracker.has_room(HERE, slices=3, records=6), "five slices, but of one record each"
+    opened(tracker, a_slice(5, 6))
+    assert not tracker.has_room(HERE, slices=3, records=6)
+    assert tracker.has_room(HERE, slices=7, records=6), "few slices have room, whatever they hold"
+    opened(tracker, *(a_slice(at, at + 1) for at in range(6, SMALL_SLICES)))
+    assert not tracker.has_room(HERE, slices=3, records=10_000)

@@ -38,9 +38,6 @@ class Sent:
         for where, records in batches.items():
             self.sent.setdefault(where, []).extend(records)
 
-    async def partitions(self, _topic: str) -> int:
-        return 1
-
 
 class Surroundings:
     """All that an owner has around it, with a clock that is moved by hand."""
