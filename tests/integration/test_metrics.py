@@ -141,6 +141,7 @@ def settled(scrape: Scrape, grants: int) -> bool:
         and not any(lag.values())
         and not any(scrape.all("lag_seconds").values())
         and len(scrape.all("budget_spent")) == 12
+        and abs(sum(scrape.all("budget_spent").values()) - sum(scrape.all("granted_amount_total").values())) < 1e-6
         and scrape.value("event_to_grant_seconds_count") == grants
         and scrape.value("catalogue_position") == 2
     )
