@@ -252,9 +252,10 @@ def _trimmed_back(rule: Rule, rows: list[int], horizon_ms: int) -> list[int]:
     start = max(start, bisect_left(rows, (horizon_ms + 1) << _COUNT_BITS) - most)
     if len(rows) - start <= 2 * most:
         return rows[start:]
-    # A look-back that holds a row between `most` earlier and `most` later ones, which are no further apart than it is long, holds
-    # `most` others: it cannot be so placed that it leaves out both the first and the last of these.
-    widest = rule.back_ms << _COUNT_BITS
+    # A look-back that sees a row which stands between `most` earlier and `most` later ones sees `most` of these, too, unless it can be
+    # so placed that it leaves out both the first and the last: they would have to be further apart than it is long, by 2 ms, for both
+    # of its ends are inside.
+    widest = (rule.back_ms + 1) << _COUNT_BITS
     kept: list[int] = []
     for at in range(start, len(rows)):
         if len(kept) < most or at + most >= len(rows) or rows[at + most] - kept[-most] > widest:
