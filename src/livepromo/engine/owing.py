@@ -29,9 +29,9 @@ from livepromo.model.documents import (
     Wallet,
     key_of,
 )
-from livepromo.model.ids import GrantId
+from livepromo.model.ids import GrantId, UserId
 from livepromo.model.json_text import json_bytes
-from livepromo.model.records import Event, Position
+from livepromo.model.records import Position
 from livepromo.rewards.earning import compile_earn
 from livepromo.rewards.metadata import Facts, compile_metadata
 from livepromo.rewards.payloads import NO_CONTACTS, body_pieces
@@ -42,13 +42,18 @@ _ONE = b"1"  # the value of an item (R50)
 
 
 class Occasion(msgspec.Struct, frozen=True, gc=False):
-    """An event as the campaigns that it triggers see it. `time_ms` is the record's time, `received_ms` when Kafka had received it."""
+    """A cause as the campaigns see it that owe something for it.
 
-    event: Event
-    time_ms: int
-    received_ms: int
+    `decided_ms` is the decision's own time, `received_ms` when Kafka had received the event that decides it, None where none does.
+    A cause without an event has no event properties.
+    """
+
+    user: UserId
+    decided_ms: int
+    received_ms: int | None
     cause: Cause
     cause_json: bytes
+    event_properties: Mapping[str, Any]
     user_properties: Mapping[str, Any]
     position: Position
 
@@ -130,8 +135,7 @@ def _expired(expires_ms: int | None, at_ms: int) -> bool:
 
 
 def _facts(occasion: Occasion, name: GrantId) -> Facts:
-    event = occasion.event
-    return Facts(event.user, occasion.user_properties, event.properties, name, occasion.cause)
+    return Facts(occasion.user, occasion.user_properties, occasion.event_properties, name, occasion.cause)
 
 
 def _points(campaign: Campaign, points: Points, wallet: Wallet) -> Owing:
@@ -144,17 +148,17 @@ def _points(campaign: Campaign, points: Points, wallet: Wallet) -> Owing:
     def owe(occasion: Occasion, name: GrantId) -> Owed | Reason:
         if not wallet.active:
             return Reason.WALLET_UNAVAILABLE
-        amount_units = earn(occasion.event.properties, name)
+        amount_units = earn(occasion.event_properties, name)
         if isinstance(amount_units, Reason):
             return amount_units
-        valid = validity(occasion.time_ms)
+        valid = validity(occasion.decided_ms)
         if isinstance(valid, Reason):
             return valid
         active_ms, expires_ms = valid
         expires = b"null" if expires_ms is None else b"%d" % expires_ms
         said = json_bytes(metadata(_facts(occasion, name)))
         tail = b',"active_at":%d,"expires_at":%b,"metadata":%b' % (active_ms, expires, said)
-        return Owed((head, tail), amount_units, limits(occasion.event.user, amount_units, occasion.time_ms))
+        return Owed((head, tail), amount_units, limits(occasion.user, amount_units, occasion.decided_ms))
 
     return Owing("points", owe, wallet.decimals, points.on_insufficient is OnInsufficient.PARTIAL)
 
@@ -166,11 +170,11 @@ def _coupon(campaign: Campaign, reward: CouponReward, coupon: Coupon) -> Owing:
     delay_ms, allowance = reward.redeem_after_ms, coupon.user_redemption_limit
 
     def owe(occasion: Occasion, _name: GrantId) -> Owed | Reason:
-        if not coupon.active or _expired(coupon.expires_ms, occasion.time_ms):
+        if not coupon.active or _expired(coupon.expires_ms, occasion.decided_ms):
             return Reason.COUPON_UNAVAILABLE
-        tail = b',"redeemable_at":%d,"redemption_allowance":%d' % (occasion.time_ms + delay_ms, allowance)
+        tail = b',"redeemable_at":%d,"redemption_allowance":%d' % (occasion.decided_ms + delay_ms, allowance)
         pieces = (head, tail) if pool is not None else (head + json_bytes(coupon.code) + tail,)
-        return Owed(pieces, 1, limits(occasion.event.user, 1, occasion.time_ms))
+        return Owed(pieces, 1, limits(occasion.user, 1, occasion.decided_ms))
 
     return Owing("coupon", owe, pool=pool)
 
@@ -183,9 +187,9 @@ def _voucher(campaign: Campaign, reward: VoucherReward, partner: Partner, codes:
     def owe(occasion: Occasion, _name: GrantId) -> Owed | Reason:
         if not partner.active:
             return Reason.PARTNER_UNAVAILABLE
-        if not codes.active or _expired(codes.expires_ms, occasion.time_ms):
+        if not codes.active or _expired(codes.expires_ms, occasion.decided_ms):
             return Reason.LIST_UNAVAILABLE
-        return Owed(pieces, 1, limits(occasion.event.user, 1, occasion.time_ms))
+        return Owed(pieces, 1, limits(occasion.user, 1, occasion.decided_ms))
 
     return Owing("voucher", owe, pool=pool_of(reward))
 
@@ -200,8 +204,8 @@ def _item(campaign: Campaign, custom: Custom, item: Item) -> Owing:
         if not item.active:
             return Reason.ITEM_UNAVAILABLE
         said = json_bytes(metadata(_facts(occasion, name)))
-        before, behind = body_pieces(custom.identifiers, occasion.event.user, NO_CONTACTS, said)
-        return Owed((head + before + _ONE + behind,), 1, limits(occasion.event.user, 1, occasion.time_ms))
+        before, behind = body_pieces(custom.identifiers, occasion.user, NO_CONTACTS, said)
+        return Owed((head + before + _ONE + behind,), 1, limits(occasion.user, 1, occasion.decided_ms))
 
     return Owing("custom", owe)
 
@@ -217,11 +221,11 @@ def _credits(campaign: Campaign, custom: Custom, wallet: Wallet) -> Owing:
     def owe(occasion: Occasion, name: GrantId) -> Owed | Reason:
         if not wallet.active:
             return Reason.WALLET_UNAVAILABLE
-        amount_units = earn(occasion.event.properties, name)
+        amount_units = earn(occasion.event_properties, name)
         if isinstance(amount_units, Reason):
             return amount_units
         said = json_bytes(metadata(_facts(occasion, name)))
-        before, behind = body_pieces(custom.identifiers, occasion.event.user, NO_CONTACTS, said)
-        return Owed((head, b',"payload":' + before, behind), amount_units, limits(occasion.event.user, amount_units, occasion.time_ms))
+        before, behind = body_pieces(custom.identifiers, occasion.user, NO_CONTACTS, said)
+        return Owed((head, b',"payload":' + before, behind), amount_units, limits(occasion.user, amount_units, occasion.decided_ms))
 
     return Owing("custom", owe, wallet.decimals, given.on_insufficient is OnInsufficient.PARTIAL)

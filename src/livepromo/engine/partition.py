@@ -180,11 +180,12 @@ def _outcomes(state: State, changes: Changes, due: Sequence[Trigger], place: _Pl
     cause = Cause("did", place.event_id, event.event, event.ts_ms)
     known = _known(state, changes, event.user)
     occasion = Occasion(
-        event,
+        event.user,
         place.time_ms,
         place.time_ms if place.received_ms is None else place.received_ms,
         cause,
         cause.as_json(),
+        event.properties,
         {} if known is None else known.properties,
         Position(place.offset, RECORD_STEP),
     )

@@ -41,17 +41,17 @@ class Trigger(msgspec.Struct, frozen=True):
 
     def outcome(self, occasion: Occasion) -> Candidate | Denial:
         """Return the reward that is owed, complete but for limits and codes, or why none is."""
-        user, owing = occasion.event.user, self.owing
+        user, owing = occasion.user, self.owing
         name = grant_id(self.campaign, user, occasion.cause)
         owed = owing.owe(occasion, name)
         if isinstance(owed, Reason):
-            return Denial(self.campaign, self.revision, user, occasion.time_ms, occasion.cause_json, owed)
+            return Denial(self.campaign, self.revision, user, occasion.decided_ms, occasion.cause_json, owed)
         return Candidate(
             grant_id=name,
             campaign=self.campaign,
             revision=self.revision,
             user=user,
-            decided_at_ms=occasion.time_ms,
+            decided_at_ms=occasion.decided_ms,
             cause=occasion.cause_json,
             reward_type=owing.reward_type,
             reward_pieces=owed.pieces,

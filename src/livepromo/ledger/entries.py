@@ -17,7 +17,7 @@ POSITION_KEY = b"@position"
 class GrantEntry(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
     """A grant: as published (`body`), what it added to which rows, and of which candidate of which source it was made.
 
-    `received_ms` is when Kafka received the event. `repr` has no body: a code may be in it.
+    `received_ms` is when Kafka received the event that decided it, None where none did. `repr` has no body: a code may be in it.
     """
 
     grant_id: GrantId
@@ -28,7 +28,7 @@ class GrantEntry(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False
     adds: tuple[Add, ...]
     source: int
     position: Position
-    received_ms: int
+    received_ms: int | None
     amount_units: int
 
     def __repr__(self) -> str:

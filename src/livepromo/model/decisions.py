@@ -43,21 +43,27 @@ AMOUNT_REASONS = frozenset({Reason.USER_BUDGET, Reason.CAMPAIGN_BUDGET})  # limi
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
-    """What made a candidate. `ts_ms` is the event's own, as claimed."""
+    """What made a candidate: an event (`did`), an event and a deadline (`did_not`), or a send (`past`, `list`: no event, no time).
 
-    kind: str  # did
-    event_id: str
-    event: str
-    ts_ms: int
+    `ts_ms` is the event's own, as claimed.
+    """
+
+    kind: str
+    event_id: str | None = None
+    event: str | None = None
+    ts_ms: int | None = None
+    deadline_ms: int | None = None
 
     def as_json(self) -> bytes:
         """Return the cause as it stands in grants and denials."""
-        return json_bytes({"kind": self.kind, "event_id": self.event_id, "event": self.event, "ts": self.ts_ms})
+        said = {"kind": self.kind, "event_id": self.event_id, "event": self.event, "ts": self.ts_ms, "deadline": self.deadline_ms}
+        return json_bytes({name: value for name, value in said.items() if value is not None})
 
 
 def grant_id(campaign: CampaignId, user: UserId, cause: Cause) -> GrantId:
     """Return the name of the reward that a campaign owes a user for a cause; the same however often the cause is read."""
-    return GrantId("gr_" + hash_of(campaign, user, cause.kind, cause.event_id, cause.event, cause.ts_ms).hex())
+    deadline = () if cause.deadline_ms is None else (cause.deadline_ms,)
+    return GrantId("gr_" + hash_of(campaign, user, cause.kind, cause.event_id, cause.event, cause.ts_ms, *deadline).hex())
 
 
 class Limit(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -81,7 +87,8 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     The reward's JSON is `reward_pieces` and a closing brace. What is decided stands between every two pieces: a code where there is a
     `pool` that it is taken from, else the amount. One piece is a reward that is complete. `limits` stand in order of precedence.
-    `repr` has no piece: a coupon's only code may be in it.
+    `received_ms`: when Kafka had received
+    the event, None for what no event decides. `repr` has no piece: a coupon's only code may be in it.
     """
 
     grant_id: GrantId
@@ -96,7 +103,7 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     decimals: int
     partial: bool
     limits: tuple[Limit, ...]
-    received_ms: int
+    received_ms: int | None
     position: Position
     pool: str | None = None
 

@@ -57,7 +57,8 @@ class DeliverOwner:
             )
             number = _home_of(entry.user, topics.granted_partitions)
             sent.setdefault((topics.granted, number), []).append((entry.user.encode(), entry.body, headers))
-            received.append(entry.received_ms)
+            if entry.received_ms is not None:
+                received.append(entry.received_ms)
         if sent:
             await self._shared.outbox.send_many(sent)
         self._shared.failpoints.reach("deliver.published")
