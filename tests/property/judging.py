@@ -44,9 +44,12 @@ def by_engine(
     read, problems = check_content(json.dumps(documents).encode(), "drawn.json", "UTC")
     problems += check_documents(read, None, now_ms=None, strict=False)
     assert not [problem.text for problem in problems if problem.severity == "error"]
-    simulation = Simulation(Horizons(grace_ms=grace, open_windows=open_windows), {pool: tuple(some) for pool, some in codes.items()})
+    others = {"grace_ms": grace, "open_windows": open_windows} if (grace, open_windows) != (GRACE, OPEN_WINDOWS) else {}
+    simulation = Simulation(Horizons(**others), {pool: tuple(some) for pool, some in codes.items()})
     with patch.object(run, "SLICE_RECORDS", slice_records), patch.object(partition, "BATCH_BYTES", batch_bytes):
-        decisions = list(run_recorded(simulation, documents_of(read), (sent.line for sent in lines), until_ms=until))
+        decisions = list(
+            run_recorded(simulation, documents_of(read), (sent.line for sent in lines), **({} if until is None else {"until_ms": until}))
+        )
     found = [(kind, body) for _, [(kind, body)] in map(tree_of, map(decision_line, decisions))]
     summary = simulation.summary
     return found, Counter(summary.dead) + Counter(taken=summary.taken, repeat=summary.repeats, ignored=summary.ignored)

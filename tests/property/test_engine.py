@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 
 from property.drawn import BEGINNINGS, Author, World, begins_of
 from property.judging import agree, drawn
