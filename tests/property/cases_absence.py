@@ -273,6 +273,19 @@ CASES = [
     Case(
         "a late event that is both closes, and is closed", [cart(0), cart(20), page(30), cart(10)], [Expected("cart@20", 50)], unless=BOTH
     ),
+    Case(
+        "a late trigger with restart moves the window, and is judged like any",
+        [cart(80), paid(112), page(115), cart(90)],
+        [],
+        live=RESTART,
+        unless={"grace": "20s"},
+    ),
+    Case(
+        "with keep it moves nothing and is not judged",
+        [cart(80), paid(112), page(115), cart(90)],
+        [Expected("cart@80", 110)],
+        unless={"grace": "20s"},
+    ),
     Case("an event a day old is taken", [page(86_400), cart(0)], [Expected("cart@0", 172_800)], unless={"within": "2d"}),
     Case("an event more than a day old is not", [page(86_400.001), cart(0)], [], unless={"within": "2d"}),
     Case("an hour of grace", [cart(0), page(3_630), paid(30)], [], unless={"grace": "1h"}),

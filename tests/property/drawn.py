@@ -116,7 +116,7 @@ class Author:
         if self.maybe():
             call["recurrence"] = self.recurrence()
         if self.maybe():
-            call["metadata"] = self.random.sample(ROWS, self.random.randint(1, 5))
+            call["metadata"] = self.rows()
         return call
 
     def item(self) -> Document:
@@ -135,6 +135,9 @@ class Author:
             if "on_insufficient" in points:
                 call["on_insufficient"] = points["on_insufficient"]
         return {"custom": call}
+
+    def rows(self) -> list[Document]:
+        return self.random.sample(ROWS, self.random.randint(1, 5))
 
     def recurrence(self) -> Document:
         kinds = self.random.sample(["total", "day", "week", "month"], self.random.randint(1, 3))
@@ -160,7 +163,11 @@ class Author:
         return campaign
 
     def instant(self, half_days: int) -> str:
-        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.begins + half_days * DAY // 2)
+        return self.spelled(self.begins + half_days * DAY // 2)
+
+    def spelled(self, instant_ms: int) -> str:
+        """Return an instant in one of many spellings."""
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=instant_ms)
         return at.astimezone(timezone(timedelta(minutes=self.random.choice((0, 330, -480))))).isoformat(timespec="milliseconds")
 
     def condition(self) -> Document:
@@ -221,12 +228,14 @@ class Author:
                 )
             )
         if self.maybe():
-            points["metadata"] = self.random.sample(ROWS, self.random.randint(1, 5))
+            points["metadata"] = self.rows()
         return points
 
 
 class World:
     """Draws lines: disorder, lateness, repeats in other spellings, profiles, and what no one can read."""
+
+    users = USERS
 
     def __init__(self, random: Random, begins: int) -> None:
         self.random, self.clock = random, begins
@@ -255,6 +264,9 @@ class World:
     def late_by(self) -> int:
         return self.random.choice((*(0,) * 8, 1, 5000, HOUR, DAY - 1, DAY, DAY + 1, 30 * HOUR))
 
+    def received_after(self) -> int:
+        return self.random.choice((0, 1000, HOUR, HOUR, -1, -200_000, -300_000, -300_001))
+
     def happening(self) -> tuple[str, str | None, dict[str, Any]]:
         """Return the name, id and properties of an event."""
         pick = self.random.choice
@@ -268,13 +280,13 @@ class World:
         pick = self.random.choice
         kind = pick(("event",) * 8 + ("profile", "segment"))
         ts = self.clock - self.late_by()
-        received = None if self.random.random() < 0.5 else ts + pick((0, 1000, HOUR, HOUR, -1, -200_000, -300_000, -300_001))
+        received = None if self.random.random() < 0.5 else ts + self.received_after()
         if kind == "profile":
             plan = pick(("gold", "silver", 10.0, 1e-7, 2**70, {"level": [1.0, None]}, None))
-            return Sent(b"", kind, pick(USERS), ts, received, properties=pick(({"plan": plan}, {}, {"age": 40, "plan": plan})))
+            return Sent(b"", kind, pick(self.users), ts, received, properties=pick(({"plan": plan}, {}, {"age": 40, "plan": plan})))
         if kind == "segment":
-            return Sent(b"", kind, pick(USERS), ts, received, name="loyal")
-        return Sent(b"", kind, pick(USERS), ts, received, *self.happening())
+            return Sent(b"", kind, pick(self.users), ts, received, name="loyal")
+        return Sent(b"", kind, pick(self.users), ts, received, *self.happening())
 
     def changed(self, again: Sent) -> Sent:
         """Return the same record, read again; one with an id may say anything."""

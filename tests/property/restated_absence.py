@@ -92,7 +92,7 @@ class Absence:
             self.open.remove(moved)
         if late_by is not None and any((user, key) == (whose, what) and time < at <= deadline for whose, what, at in self.done):
             return
-        if moved is not None or sum(one.user == user for one in self.open) < self.most:
+        if sum(one.user == user for one in self.open) < self.most:
             self.open.append(Window(user, key, event, deadline))
 
     def _inside(self, event: Read, window: Window) -> bool:
