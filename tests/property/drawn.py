@@ -285,7 +285,7 @@ class World:
             plan = pick(("gold", "silver", 10.0, 1e-7, 2**70, {"level": [1.0, None]}, None))
             return Sent(b"", kind, pick(self.users), ts, received, properties=pick(({"plan": plan}, {}, {"age": 40, "plan": plan})))
         if kind == "segment":
-            return Sent(b"", kind, pick(self.users), ts, received, name="loyal")
+            return Sent(b"", kind, pick(self.users), ts, received, name="loyal", member=pick((True, True, False)))
         return Sent(b"", kind, pick(self.users), ts, received, *self.happening())
 
     def changed(self, again: Sent) -> Sent:
@@ -308,7 +308,7 @@ class World:
             if sent.id is not None or other:
                 fields["id"] = json.dumps(sent.id)
         elif sent.kind == "segment":
-            fields |= {"segment": json.dumps(sent.name), "member": self.random.choice(("true", "false"))}
+            fields |= {"segment": json.dumps(sent.name), "member": json.dumps(sent.member)}
         if sent.properties or other:
             sent = sent._replace(properties=turned(sent.properties) if other else sent.properties)
             fields["properties"] = spelled(sent.properties, other=other)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from livepromo.model.ids import CampaignId, UserId, sampled
+from livepromo.model.ids import UserId
 from livepromo.model.records import Event, content_id
 from property.restated_absence import Absence, Read, Window, runs
+from property.restated_audiences import Knowledge, named_in
 from property.restated_rewards import Ledger, Owed
-from property.restated_values import DAY, Document, Sent, Tree, exact, holds, kind_of
+from property.restated_values import DAY, Document, Sent, Tree, exact, holds, instant, kind_of
 
 GRACE = 5_000
 OPEN_WINDOWS = 1_000
@@ -17,20 +18,38 @@ FOR_EVER = 1 << 62
 
 
 class Recount:
-    """Takes lines one at a time, and at last the end; `decisions` are ("grant" or "denial", tree) in order."""
+    """Takes lines one at a time, and at last the end; `decisions` are ("grant" or "denial", tree) in order.
+
+    `lists` are the users that were imported, by list.
+    """
 
     def __init__(
-        self, documents: list[Document], codes: dict[str, list[str]], *, grace: int = GRACE, open_windows: int = OPEN_WINDOWS
+        self,
+        documents: list[Document],
+        codes: dict[str, list[str]],
+        lists: dict[str, list[str]] | None = None,
+        *,
+        grace: int = GRACE,
+        open_windows: int = OPEN_WINDOWS,
     ) -> None:
         self.ledger = Ledger(documents, codes)
-        campaigns = sorted((one for one in documents if one["kind"] == "campaign"), key=lambda one: one["id"].encode())
-        self.did = [one for one in campaigns if "unless" not in one["qualify"]["live"]]
-        self.absences = {one["id"]: Absence(one, grace, open_windows) for one in campaigns if one not in self.did}
-        self.named = {one["qualify"]["live"]["event"] for one in campaigns}.union(*(one.unless_names for one in self.absences.values()))
+        self.known = Knowledge(documents)
+        for name, users in (lists or {}).items():
+            for user in users:
+                self.known.read(Sent(b"", "segment", user, name=f"list/{name}", member=True), 0)
+        self.grace = grace
+        self.campaigns = {one["id"]: one for one in documents if one["kind"] == "campaign"}
+        live = {name: one for name, one in sorted(self.campaigns.items()) if "live" in one["qualify"]}
+        self.did = [one for one in live.values() if "unless" not in one["qualify"]["live"]]
+        self.absences = {name: Absence(one, grace, open_windows) for name, one in live.items() if one not in self.did}
+        self.sends = {name: one.get("when", {}).get("send", "now") for name, one in self.campaigns.items() if name not in live}
+        self.sends = {name: None if send == "now" else instant(send) for name, send in self.sends.items()}
+        self.named = {one["qualify"]["live"]["event"] for one in live.values()}
+        self.named.update(*(one.unless_names for one in self.absences.values()))
+        self.named.update(*(named_in(one["who"]) for one in documents if "who" in one))
         self.stream: int | None = None
         self.place = 0
         self.seen: list[tuple[str, object, int]] = []
-        self.profiles: dict[str, dict[str, Any]] = {}
         self.decisions: list[tuple[str, Tree]] = []
         self.counts: Counter[str] = Counter()
 
@@ -39,8 +58,15 @@ class Recount:
         self.counts[self._taken(sent)] += 1
 
     def end(self, until: int = FOR_EVER) -> None:
-        """Move stream time on when everything was taken."""
+        """Move stream time on when everything was taken; whoever is sent `now` is sent after all of it."""
+        if self.stream is None:
+            return
+        now = [name for name, at in sorted(self.sends.items()) if at is None]
+        self.sends.update(dict.fromkeys(now, self.stream))
         self._move(until)
+        for name in now:
+            if name in self.sends:
+                self._send(name)
 
     def _taken(self, sent: Sent) -> str:
         """Return what became of a line: taken, repeat, ignored, or the reason for which it is a dead letter."""
@@ -57,11 +83,9 @@ class Recount:
             if sent.name in self.named and self._repeats(sent, time):
                 return "repeat"
         self._move(time)
+        self.known.read(sent, time)
         if sent.kind == "event":
             self._happened(sent, time)
-        elif sent.kind == "profile":
-            known = self.profiles.get(sent.user, {}) | sent.properties
-            self.profiles[sent.user] = {name: value for name, value in known.items() if value is not None}
         return "taken"
 
     def _repeats(self, sent: Sent, time: int) -> bool:
@@ -72,20 +96,24 @@ class Recount:
         return False
 
     def _move(self, to: int) -> None:
-        """Do all that is due before a record that moves stream time to `to`, in order."""
+        """Do all that is due before a record that moves stream time to `to`, in order: windows before sends, then by campaign."""
         while self.stream is None or self.stream < to:
-            due = min(
-                (step for one in self.absences.values() for step in one.due() if step[0] < to), key=lambda step: step[:4], default=None
-            )
-            if due is None:
+            due: list[tuple[int, int, str, tuple[int, ...], Read | Window | None]] = [
+                (at + self.grace, 2, name, (), None) for name, at in self.sends.items() if at is not None
+            ]
+            due += [step for one in self.absences.values() for step in one.due()]
+            first = min((step for step in due if step[0] < to), key=lambda step: step[:4], default=None)
+            if first is None:
                 self.stream = to
                 break
-            *_, campaign, _, what = due
-            absence = self.absences[campaign]
-            if isinstance(what, Read):
-                absence.put_in_order(what)
-            elif absence.fire(what):
-                self._owe_window(absence.campaign, what)
+            *_, name, _, what = first
+            if what is None:
+                self._send(name)
+            elif isinstance(what, Read):
+                self.absences[name].put_in_order(what)
+            elif self.absences[name].fire(what):
+                sent, deadline = what.trigger.sent, what.deadline
+                self._owe(name, sent.user, deadline, {"kind": "did_not", **named(sent), "deadline": deadline}, sent.properties)
 
     def _happened(self, sent: Sent, time: int) -> None:
         assert self.stream is not None
@@ -94,16 +122,21 @@ class Recount:
         for campaign in self.did:
             live = campaign["qualify"]["live"]
             if sent.name == live["event"] and all(holds(one, sent.properties) for one in live.get("where", [])) and runs(campaign, time):
-                self._owe(campaign, sent, time, {"kind": "did", **named(sent)})
+                self._owe(campaign["id"], sent.user, time, {"kind": "did", **named(sent)}, sent.properties)
 
-    def _owe_window(self, campaign: Document, window: Window) -> None:
-        sent = window.trigger.sent
-        self._owe(campaign, sent, window.deadline, {"kind": "did_not", **named(sent), "deadline": window.deadline})
+    def _send(self, name: str) -> None:
+        """Decide everyone whom a campaign is sent to, each once, by user id (R2)."""
+        at = self.sends.pop(name)
+        assert at is not None
+        qualify = self.campaigns[name]["qualify"]
+        for user in sorted(self.known.users, key=str.encode):
+            if "past" in qualify or f"list/{qualify['list']}" in self.known.memberships[user]:
+                self._owe(name, user, at, {"kind": "past" if "past" in qualify else "list"}, {})
 
-    def _owe(self, campaign: Document, sent: Sent, at: int, cause: Document) -> None:
-        who = campaign.get("who", {"sample": 100})
-        if sampled(CampaignId(campaign["id"]), UserId(sent.user), int(exact(who["sample"]) * 1000)):
-            owed = Owed(campaign, sent.user, at, cause, sent.properties, self.profiles.get(sent.user, {}))
+    def _owe(self, name: str, user: str, at: int, cause: Document, properties: dict[str, Any]) -> None:
+        campaign = self.campaigns[name]
+        if "who" not in campaign or self.known.describes(campaign["who"], user, at, name):
+            owed = Owed(campaign, user, at, cause, properties, self.known.profiles[user])
             self.decisions.append(self.ledger.decide(owed))
 
 

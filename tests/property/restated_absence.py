@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from property.restated_values import Document, Sent, exact, holds, instant, kind_of, length
+from property.restated_values import Document, Sent, constant, holds, instant, length
 
-Key = tuple[tuple[str | None, object], ...]
+Key = tuple[object, ...]
 
 
 class Read(NamedTuple):
@@ -111,10 +111,7 @@ class Absence:
         return self._key(sent, "unless")
 
     def _key(self, sent: Sent, side: str) -> Key | None:
-        values = [sent.properties.get(one if isinstance(one, str) else one[side]) for one in self.live.get("same", [])]
-        if any(kind_of(value) is None for value in values):
-            return None
-        return tuple((kind_of(value), exact(value) if kind_of(value) == "number" else value) for value in values)
+        return constant(sent.properties, [one if isinstance(one, str) else one[side] for one in self.live.get("same", [])])
 
 
 def runs(campaign: Document, time: int) -> bool:

@@ -28,6 +28,7 @@ class Sent(NamedTuple):
     name: str = ""
     id: str | None = None
     properties: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    member: bool = False
 
 
 def tree(value: Any) -> Tree:
@@ -76,6 +77,17 @@ def compared(one: Any, other: Any) -> int | None:
     if kind_of(one) == "number":
         one, other = exact(one), exact(other)
     return int(one > other) - int(one < other)
+
+
+def scalar(value: Any) -> tuple[str | None, object]:
+    """Return a value such that equal ones are equal: 1 and 1.0 are, 1 and True are not."""
+    return kind_of(value), exact(value) if kind_of(value) == "number" else value
+
+
+def constant(properties: dict[str, Any], names: list[str]) -> tuple[object, ...] | None:
+    """Return an event's values of constant properties; None if one is missing, or nested."""
+    values = [properties.get(name) for name in names]
+    return None if any(kind_of(value) is None for value in values) else tuple(map(scalar, values))
 
 
 def holds(condition: dict[str, Any], properties: dict[str, Any]) -> bool:
