@@ -108,7 +108,11 @@ def profile(at: float, **properties: Any) -> Sent:
 
 
 def with_line(sent: Sent) -> Sent:
-    said: dict[str, Any] = {"type": sent.kind, "user": sent.user, "ts": sent.ts, "properties": sent.properties}
+    said: dict[str, Any] = {"type": sent.kind, "user": sent.user, "ts": sent.ts}
+    if sent.kind == "segment":
+        said |= {"segment": sent.name, "member": sent.member}
+    else:
+        said["properties"] = sent.properties
     if sent.kind == "event":
         said |= {"event": sent.name, "id": sent.id}
     if sent.received is not None:

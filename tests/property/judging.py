@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 from hypothesis import given
@@ -93,3 +95,20 @@ def agree(
     assert len(ours) == len(rules)
     assert counts == expected
     return rules
+
+
+def sentence(case: Any) -> str:
+    """Return the id of a test: the sentence that the case shows."""
+    return re.sub(r"\W+", "-", case.says)
+
+
+def told(verdict: Verdict) -> list[tuple[str, str, int, str | None]]:
+    """Return what decisions say: of which event, of which campaign, as of when, and why not."""
+    found = []
+    for _, (_, pairs) in verdict[0]:
+        body = dict(pairs)
+        cause = dict(body["cause"][1])
+        at = body.get("granted_at", body.get("decided_at"))[1]
+        assert cause["kind"] != "did_not" or cause["deadline"] == ("#", at)
+        found.append((cause.get("event_id", body["user"]), body["campaign"], int(at), body.get("reason")))
+    return found

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from property.cases_absence import CASES, Case, Expected, instant_of
 from property.drawn import BEGINNINGS, HOUR, USERS, Author, World, begins_of
-from property.judging import Verdict, agree, by_engine, by_rules, drawn
+from property.judging import agree, by_engine, by_rules, drawn, sentence, told
 from property.restated_values import DAY, Document
 
 SECOND = 1_000
@@ -22,24 +22,12 @@ VALUES = (1, 1, 1, 1, 1.0, "gold", "gold")
 ODD = ("1", True, None, ["gold"], {})
 
 
-def told(verdict: Verdict) -> list[tuple[str, str, int, str | None]]:
-    """Return what decisions say: of which event, of which campaign, as of when, and why not."""
-    found = []
-    for _, (_, pairs) in verdict[0]:
-        body = dict(pairs)
-        cause = dict(body["cause"][1])
-        at = body.get("granted_at", body.get("decided_at"))[1]
-        assert cause["kind"] == "did" or cause["deadline"] == ("#", at)
-        found.append((cause["event_id"], body["campaign"], int(at), body.get("reason")))
-    return found
-
-
 def expected(one: Expected) -> tuple[str, str, int, str | None]:
     return one.event_id, one.campaign, instant_of(one.at), one.reason
 
 
 @pytest.mark.parametrize("judge", [by_rules, by_engine], ids=["rules", "engine"])
-@pytest.mark.parametrize("case", CASES, ids=[case.says.replace(" ", "-") for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=map(sentence, CASES))
 def test_what_a_sentence_of_the_rules_says_is_decided(case: Case, judge: object) -> None:
     until = None if case.until is None else instant_of(case.until)
     verdict = judge(case.documents(), {}, case.records, until=until, open_windows=case.open_windows)  # type: ignore[operator]
