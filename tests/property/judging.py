@@ -36,6 +36,7 @@ def by_engine(
     codes: Codes,
     lines: Sequence[Sent],
     *,
+    lists: Codes | None = None,
     until: int | None = None,
     grace: int = GRACE,
     open_windows: int = OPEN_WINDOWS,
@@ -46,6 +47,7 @@ def by_engine(
     read, problems = check_content(json.dumps(documents).encode(), "drawn.json", "UTC")
     problems += check_documents(read, None, now_ms=None, strict=False)
     assert not [problem.text for problem in problems if problem.severity == "error"]
+    assert not lists
     others = {"grace_ms": grace, "open_windows": open_windows} if (grace, open_windows) != (GRACE, OPEN_WINDOWS) else {}
     simulation = Simulation(Horizons(**others), {pool: tuple(some) for pool, some in codes.items()})
     with patch.object(run, "SLICE_RECORDS", slice_records), patch.object(partition, "BATCH_BYTES", batch_bytes):
@@ -62,12 +64,13 @@ def by_rules(
     codes: Codes,
     lines: Sequence[Sent],
     *,
+    lists: Codes | None = None,
     until: int | None = None,
     grace: int = GRACE,
     open_windows: int = OPEN_WINDOWS,
 ) -> Verdict:
     """Return what the rules say, restated."""
-    recount = Recount(documents, codes, grace=grace, open_windows=open_windows)
+    recount = Recount(documents, codes, lists, grace=grace, open_windows=open_windows)
     for sent in lines:
         recount.take(sent)
     recount.end() if until is None else recount.end(until)
@@ -79,6 +82,7 @@ def agree(
     codes: Codes,
     lines: Sequence[Sent],
     *,
+    lists: Codes | None = None,
     until: int | None = None,
     grace: int = GRACE,
     open_windows: int = OPEN_WINDOWS,
@@ -86,9 +90,17 @@ def agree(
     batch_bytes: int,
 ) -> list[tuple[str, Tree]]:
     """Object unless the engine decides as the rules say; return the decisions."""
-    rules, expected = by_rules(documents, codes, lines, until=until, grace=grace, open_windows=open_windows)
+    rules, expected = by_rules(documents, codes, lines, lists=lists, until=until, grace=grace, open_windows=open_windows)
     ours, counts = by_engine(
-        documents, codes, lines, until=until, grace=grace, open_windows=open_windows, slice_records=slice_records, batch_bytes=batch_bytes
+        documents,
+        codes,
+        lines,
+        lists=lists,
+        until=until,
+        grace=grace,
+        open_windows=open_windows,
+        slice_records=slice_records,
+        batch_bytes=batch_bytes,
     )
     for number, (one, other) in enumerate(zip(ours, rules, strict=False)):
         assert one == other, number
