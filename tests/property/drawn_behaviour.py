@@ -67,12 +67,14 @@ class AbsenceWorld(World):
 
     def __init__(self, random: Random, begins: int, spans: list[int]) -> None:
         super().__init__(random, begins)
-        self.spans = spans
+        self.begins, self.spans = begins, spans
         self.users = USERS[: random.choice((1, 2, 2, 3))]
 
     def pass_time(self) -> None:
         step = self.random.choice((0, 0, 1, *self.spans))
         self.clock += step // self.random.choice((1, 1, 2, 3)) + self.random.choice((0, 0, 0, 1))
+        if self.random.random() < 0.15:
+            self.clock -= (self.clock - self.begins) % -self.spans[2]  # where what documents name begins and ends
 
     def late_by(self) -> int:
         pick = self.random.choice
@@ -162,7 +164,7 @@ class AudienceAuthor(AbsenceAuthor):
         if self.maybe(0.4):
             return {}
         if self.maybe(0.3):
-            first, last = sorted(self.random.sample(range(-3, 12), 2))
+            first, last = sorted(self.random.sample(range(-1, 6), 2))
             return {"within": {"from": self.instant(first), "to": self.instant(last)}}
         back = self.scale * self.random.choice((1, 1, 2, 3))
         self.spans.append(back)
