@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +26,8 @@ from property.restated_values import Document, Sent, Tree, tree_of
 Codes = dict[str, list[str]]
 Verdict = tuple[list[tuple[str, Tree]], Counter[str]]
 """Decisions in order, and what became of how many lines."""
+Judge = Callable[..., Verdict]
+"""`by_rules` or `by_engine`."""
 
 # Seeds, though they do not shrink: histories drawn choice by choice by Hypothesis are short and mostly of the simplest choices.
 drawn = given(st.integers(0, 2**64 - 1).map(Random), st.sampled_from((1, 3, 2000)), st.sampled_from((1, 700, 512 * 1024)))

@@ -100,11 +100,12 @@ class Knowledge:
         """Say whether a group's own `did` and `did_not` hold for one and the same value, which one of the events counted has (R10)."""
         leaves = [one for one in audience["all"] if "did" in one or "did_not" in one]
         counted = [found for one in leaves if "did" in one for found in self._found(one["did"], user, at)]
-        values = [value for value in (constant(found, audience["same"]) for found in counted) if value is not None]
-        return any(
-            all(self._did(one, user, at, lambda found, v=value: constant(found, audience["same"]) == v) for one in leaves)
-            for value in values
-        )  # type: ignore[misc]
+        values = [constant(found, audience["same"]) for found in counted]
+
+        def hold(value: tuple[object, ...]) -> bool:
+            return all(self._did(one, user, at, lambda found: constant(found, audience["same"]) == value) for one in leaves)
+
+        return any(value is not None and hold(value) for value in values)
 
     def _interested(self, interest: Document, user: str, at: int) -> bool:
         found = [one.get(interest["property"]) for one in self._found(interest, user, at)]

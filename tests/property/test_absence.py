@@ -10,7 +10,7 @@ from hypothesis import settings
 from property.cases_absence import CASES, Case, Expected, instant_of
 from property.drawn import BEGINNINGS, begins_of
 from property.drawn_behaviour import SCALES, AbsenceAuthor, AbsenceWorld
-from property.judging import agree, by_engine, by_rules, drawn, sentence, told
+from property.judging import Judge, agree, by_engine, by_rules, drawn, sentence, told
 
 
 def expected(one: Expected) -> tuple[str, str, int, str | None]:
@@ -19,9 +19,9 @@ def expected(one: Expected) -> tuple[str, str, int, str | None]:
 
 @pytest.mark.parametrize("judge", [by_rules, by_engine], ids=["rules", "engine"])
 @pytest.mark.parametrize("case", CASES, ids=map(sentence, CASES))
-def test_what_a_sentence_of_the_rules_says_is_decided(case: Case, judge: object) -> None:
+def test_what_a_sentence_of_the_rules_says_is_decided(case: Case, judge: Judge) -> None:
     until = None if case.until is None else instant_of(case.until)
-    verdict = judge(case.documents(), {}, case.records, until=until, open_windows=case.open_windows)  # type: ignore[operator]
+    verdict = judge(case.documents(), {}, case.records, until=until, open_windows=case.open_windows)
     assert told(verdict) == [expected(one) for one in case.decided]
 
 

@@ -11,13 +11,13 @@ from property.cases_absence import instant_of
 from property.cases_audiences import CASES, WhoCase
 from property.drawn import BEGINNINGS, begins_of
 from property.drawn_behaviour import SCALES, AudienceAuthor, AudienceWorld
-from property.judging import agree, by_engine, by_rules, drawn, sentence, told
+from property.judging import Judge, agree, by_engine, by_rules, drawn, sentence, told
 
 
 @pytest.mark.parametrize("judge", [by_rules, by_engine], ids=["rules", "engine"])
 @pytest.mark.parametrize("case", CASES, ids=map(sentence, CASES))
-def test_whom_an_audience_describes(case: WhoCase, judge: object) -> None:
-    verdict = judge(case.documents(), {}, case.records)  # type: ignore[operator]
+def test_whom_an_audience_describes(case: WhoCase, judge: Judge) -> None:
+    verdict = judge(case.documents(), {}, case.records)
     assert [at for _, _, at, _ in told(verdict)] == [instant_of(at) for at in case.rewarded]
 
 

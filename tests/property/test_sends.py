@@ -11,14 +11,14 @@ from property.cases_absence import instant_of
 from property.cases_sends import CASES, SendCase
 from property.drawn import BEGINNINGS, USERS, begins_of
 from property.drawn_behaviour import SCALES, AudienceAuthor, AudienceWorld
-from property.judging import agree, by_engine, by_rules, drawn, sentence, told
+from property.judging import Judge, agree, by_engine, by_rules, drawn, sentence, told
 
 
 @pytest.mark.parametrize("judge", [by_rules, by_engine], ids=["rules", "engine"])
 @pytest.mark.parametrize("case", CASES, ids=map(sentence, CASES))
-def test_to_whom_a_campaign_is_sent(case: SendCase, judge: object) -> None:
+def test_to_whom_a_campaign_is_sent(case: SendCase, judge: Judge) -> None:
     until = None if case.until is None else instant_of(case.until)
-    verdict = judge(case.documents(), case.codes, case.records, lists=case.lists, until=until)  # type: ignore[operator]
+    verdict = judge(case.documents(), case.codes, case.records, lists=case.lists, until=until)
     assert told(verdict) == [(one.whom, one.campaign, instant_of(one.at), one.reason) for one in case.decided]
 
 
