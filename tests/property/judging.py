@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from livepromo.documents.files import check_content
 from livepromo.documents.reading import documents_of
 from livepromo.documents.references import check_documents
-from livepromo.engine import partition
-from livepromo.engine.partition import Horizons
+from livepromo.engine import partition, sweeping
+from livepromo.engine.horizons import Horizons
 from livepromo.simulation import run
 from livepromo.simulation.run import Simulation, decision_line, run_recorded
 from property.restated import GRACE, OPEN_WINDOWS, Recount
@@ -50,12 +50,14 @@ def by_engine(
     problems += check_documents(read, None, now_ms=None, strict=False)
     assert not [problem.text for problem in problems if problem.severity == "error"]
     assert not lists
-    others = {"grace_ms": grace, "open_windows": open_windows} if (grace, open_windows) != (GRACE, OPEN_WINDOWS) else {}
-    simulation = Simulation(Horizons(**others), {pool: tuple(some) for pool, some in codes.items()})
-    with patch.object(run, "SLICE_RECORDS", slice_records), patch.object(partition, "BATCH_BYTES", batch_bytes):
-        decisions = list(
-            run_recorded(simulation, documents_of(read), (sent.line for sent in lines), **({} if until is None else {"until_ms": until}))
-        )
+    simulation = Simulation(Horizons(grace_ms=grace, open_windows=open_windows), {pool: tuple(some) for pool, some in codes.items()})
+    meant, texts = documents_of(read), (sent.line for sent in lines)
+    with (
+        patch.object(run, "SLICE_RECORDS", slice_records),
+        patch.object(partition, "BATCH_BYTES", batch_bytes),
+        patch.object(sweeping, "BATCH_BYTES", batch_bytes),
+    ):
+        decisions = list(run_recorded(simulation, meant, texts) if until is None else run_recorded(simulation, meant, texts, until))
     found = [(kind, body) for _, [(kind, body)] in map(tree_of, map(decision_line, decisions))]
     summary = simulation.summary
     return found, Counter(summary.dead) + Counter(taken=summary.taken, repeat=summary.repeats, ignored=summary.ignored)
