@@ -15,6 +15,7 @@ from livepromo.documents.catalogue import Catalogue, Entry, State
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Absence, Offer, Role, Send, Trigger
 from livepromo.engine.owing import compile_reward
+from livepromo.model.audiences import Audience, events_of, leaves_of
 from livepromo.model.conditions import Condition, Op
 from livepromo.model.documents import Campaign, FromList, Live, Retrigger, Segment
 from livepromo.model.ids import CampaignId
@@ -85,22 +86,23 @@ def compile_plan(  # noqa: C901 - a branch for each way to qualify
     named: set[str] = set()
     segments = {entry.document.id: entry.document for entry in catalogue.entries.values() if isinstance(entry.document, Segment)}
 
-    def remember(who: CompiledAudience | None) -> None:
+    def remember(audience: Audience | None, who: CompiledAudience | None) -> None:
+        for leaf in () if audience is None else leaves_of(audience):
+            named.update(events_of(leaf))  # also where there is nothing to count: done 0 times or more
         for rule in () if who is None else who.rules:
-            named.update(rule.events)
             for event in rule.events:
                 rules.setdefault(event, {})[rule.key] = rule
 
     for _, entry in sorted(catalogue.entries.items()):
         document = entry.document
         if isinstance(document, Segment):
-            remember(None if document.who is None else compile_audience(document.who, _NO_CAMPAIGN, segments))
+            remember(document.who, None if document.who is None else compile_audience(document.who, _NO_CAMPAIGN, segments))
         if not isinstance(document, Campaign):
             continue
         live = document.qualify
         send_ms, sent_ms = _send_ms(entry, document, now_send_ms)
         who = None if document.who is None else compile_audience(document.who, document.id, segments, sent_ms=sent_ms)
-        remember(who)
+        remember(document.who, who)
         needs = frozenset(rule.key for rule in who.rules) if who is not None else frozenset()
         offer = Offer(document.id, entry.revision, entry.state, who, compile_reward(document, catalogue), needs)
         if not isinstance(live, Live):
