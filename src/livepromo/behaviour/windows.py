@@ -263,10 +263,9 @@ class Watched:
         while True:
             first: tuple[tuple[int, int], int, Group] | None = None
             for group in self._loaded.values():
-                if group.dones and (first is None or _place(group.dones[0]) < first[0]):
-                    first = _place(group.dones[0]), 0, group
-                if group.triggers and (first is None or _place(group.triggers[0]) < first[0]):
-                    first = _place(group.triggers[0]), 1, group
+                for what, waiting in ((0, group.dones), (1, group.triggers)):  # an event that is both closes first (A4)
+                    if waiting and (first is None or (_place(waiting[0]), what) < first[:2]):
+                        first = _place(waiting[0]), what, group
             if first is None:
                 return
             _, what, group = first
