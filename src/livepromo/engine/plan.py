@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 import msgspec
@@ -15,6 +15,7 @@ from livepromo.documents.catalogue import Catalogue, Entry, State
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Absence, Offer, Role, Trigger
 from livepromo.engine.owing import compile_reward
+from livepromo.model.audiences import Did, DidNot, Interest, leaves_of
 from livepromo.model.conditions import Condition, Op
 from livepromo.model.documents import Campaign, Live, Retrigger, Segment
 from livepromo.model.ids import CampaignId
@@ -76,12 +77,11 @@ def compile_plan(catalogue: Catalogue, horizons: Horizons = _USUAL, *, now_start
     roles: dict[str, list[Role]] = {}
     absences: dict[CampaignId, Absence] = {}
     rules: dict[str, dict[bytes, Rule]] = {}
-    named: set[str] = set()
+    named = set(_named_by_audiences(catalogue))
     segments = {entry.document.id: entry.document for entry in catalogue.entries.values() if isinstance(entry.document, Segment)}
 
     def remember(who: CompiledAudience | None) -> None:
         for rule in () if who is None else who.rules:
-            named.update(rule.events)
             for event in rule.events:
                 rules.setdefault(event, {})[rule.key] = rule
 
@@ -115,6 +115,17 @@ def compile_plan(catalogue: Catalogue, horizons: Horizons = _USUAL, *, now_start
         absences,
         {name: tuple(some.values()) for name, some in rules.items()},
     )
+
+
+def _named_by_audiences(catalogue: Catalogue) -> Iterator[str]:
+    """Yield the events that audiences name, those included of which nothing need be remembered: `did` at least zero times."""
+    for entry in catalogue.entries.values():
+        who = entry.document.who if isinstance(entry.document, Segment | Campaign) else None
+        for leaf in () if who is None else leaves_of(who):
+            if isinstance(leaf, Did | DidNot):
+                yield from leaf.events
+            elif isinstance(leaf, Interest):
+                yield leaf.event
 
 
 def _span(entry: Entry, campaign: Campaign, now_start_ms: int | None) -> tuple[int, int]:
