@@ -17,10 +17,11 @@ from livepromo.ledger import table
 from livepromo.ledger.redis_shelf import RedisChunks
 from livepromo.ledger.redis_table import EvictingError, RedisTable
 from livepromo.model.formats import FormatError
-from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
+from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Clock, Settings
 from livepromo.settings import Stage as StageName
 from livepromo.streaming.errors import DoesNotFitError, UnavailableError
 from livepromo.streaming.kafka_log import KafkaLog
+from livepromo.streaming.offsets import Partition
 from livepromo.streaming.producer import Outbox
 from livepromo.telemetry import clock
 from livepromo.telemetry.health import Health, bind, measure_loop
@@ -37,7 +38,7 @@ from livepromo.worker.shared import Shared, Topics, log
 from livepromo.worker.shelf import TopicShelf
 from livepromo.worker.stage import Owner, Stage
 from livepromo.worker.topics import HEADROOM_BYTES
-from livepromo.worker.watching import report_campaigns
+from livepromo.worker.watching import report_campaigns, report_windows
 
 STAGES: tuple[StageName, ...] = ("match", "decide", "deliver")
 LOOK_S = 0.25
@@ -187,7 +188,14 @@ class Worker:
 
     def _match_owner(self, partition: int) -> MatchOwner:
         shared, publications, *_ = self._made()
-        return MatchOwner(partition, shared, publications, tzdata_version())
+        return MatchOwner(partition, shared, publications, tzdata_version(), self._complete_until_s)
+
+    def _complete_until_s(self, partition: int) -> float | None:
+        """Say until when a partition of the events topic is known to be matched; None where that moves no stream time on."""
+        feed = next(stage.feed for stage in self.stages if stage.name == "match")
+        if feed is None or self.settings.clock is not Clock.TICKS:
+            return None
+        return feed.complete_until_s(Partition(self.settings.events, partition))
 
     def _decide_owner(self, partition: int) -> DecideOwner:
         shared, _, table, shelf = self._made()
@@ -217,6 +225,9 @@ class Worker:
             shared, publications, table, shelf = self._made()
             for stage in self.stages:
                 stage.report_lag()
+            report_windows(
+                [owner for stage in self.stages for owner in stage.owners.values() if isinstance(owner, MatchOwner)], self.metrics
+            )
             decided = next((stage.owners for stage in self.stages if stage.name == "decide"), {})
             try:
                 await report_campaigns(publications.newest, table, shelf, decided, shared, clock.wall_ms())
