@@ -6,18 +6,45 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from math import inf
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from livepromo.settings import METRICS_PORTS, PREFIX, SettingsError
+from livepromo.telemetry.clock import monotonic_s
 from livepromo.telemetry.logging import Log
 
 _log = Log("telemetry.health")
 
+NO_PROGRESS_S: Final = 120.0  # longer than a call to Kafka waits for an answer, 40 s, and the pause before the next
 Problems = Callable[[], Iterable[str]]
 """Says what is wrong now, a line each; nothing where all is well. It looks at what the process noted and asks nobody."""
+
+
+class Outside:
+    """What a process depends on and cannot mend, Kafka and Redis: when a call to them last failed.
+
+    Whoever waits for them asks again and again, so as long as one is away there is a failure at least every minute.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = monotonic_s) -> None:
+        self._monotonic = monotonic
+        self._failed_s = -inf
+
+    def failed(self) -> None:
+        """Note that a call failed."""
+        self._failed_s = self._monotonic()
+
+    def expects_progress_since(self) -> float:
+        """Return the instant since which work that waits should have got on: longer ago than any failure, else -inf.
+
+        A process that waits for Kafka or Redis is not dead. To end it would bring neither back, and would cost a takeover when they are.
+        """
+        since_s = self._monotonic() - NO_PROGRESS_S
+        return since_s if self._failed_s < since_s else -inf
 
 
 def bind(port: int | None, host: str = "0.0.0.0") -> socket.socket:  # noqa: S104 - Prometheus asks from another machine
