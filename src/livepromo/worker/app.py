@@ -20,11 +20,11 @@ from livepromo.ledger.redis_table import EvictingError, RedisTable
 from livepromo.model.formats import FormatError
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
 from livepromo.settings import Stage as StageName
-from livepromo.streaming.errors import DoesNotFitError, UnavailableError
+from livepromo.streaming.errors import DoesNotFitError, FencedError, UnavailableError, UnknownOutcomeError
 from livepromo.streaming.kafka_log import KafkaLog
 from livepromo.streaming.producer import Outbox
 from livepromo.telemetry import clock
-from livepromo.telemetry.health import Health, Outside, bind, measure_loop
+from livepromo.telemetry.health import Health, Outside, bind, last_words, measure_loop
 from livepromo.telemetry.metrics import Metrics, tzdata_version
 from livepromo.worker.checks import dead_letter_bytes
 from livepromo.worker.decide import DecideOwner
@@ -52,6 +52,7 @@ FAUST_SETTINGS: dict[str, Any] = {
     "store": "memory://",
 }
 _FITS_NOT = (DoesNotFitError, EvictingError, FormatError)
+_NOT_OURS = (FencedError, UnknownOutcomeError)  # another owner goes on, or reads what happened: that is how it is meant to be
 _DOUBT, _OUTSIDE = 1, 3
 
 
@@ -258,12 +259,14 @@ class Worker:
     def end(self, error: BaseException) -> NoReturn:
         """End the process at once, without committing: whoever takes over reads in Kafka what happened."""
         code = exit_code(error)
-        if code == _OUTSIDE:
+        if code == _OUTSIDE or isinstance(error, _NOT_OURS):
             log.critical("the worker ends: %s", error)
+            sys.stderr.flush()
         else:
             self.metrics.invariant_violations_total.labels(invariant=type(error).__name__).inc()
             log.critical("the worker ends: %r", error, exc_info=error)
-        sys.stderr.flush()
+            sys.stderr.flush()
+            last_words(self.listening, self.metrics.registry)  # the event loop stands still meanwhile, and with it all work
         os._exit(code)
 
     def run(self) -> NoReturn:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from livepromo.settings import METRICS_PORTS, SettingsError
 from livepromo.telemetry import health
-from livepromo.telemetry.health import NO_PROGRESS_S, Health, Outside, bind, measure_loop
+from livepromo.telemetry.health import LAST_WORDS_S, NO_PROGRESS_S, Health, Outside, bind, last_words, measure_loop
 
 
 @pytest.fixture
@@ -145,3 +145,27 @@ def test_while_kafka_or_redis_are_away_and_for_a_while_after_no_progress_is_expe
         assert outside.expects_progress_since() == -inf
     now_s = 1000.1 + NO_PROGRESS_S
     assert outside.expects_progress_since() > 1000.0
+
+
+async def test_a_process_that_ends_shows_what_it_counted_last_until_somebody_has_seen_it() -> None:
+    registry = CollectorRegistry()
+    violations = Counter("livepromo_violations_total", "violations", registry=registry)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = Health(registry, list, list)
+    await server.start(listening)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+        assert (await _ask(client, "/metrics"))[0] == 200
+        violations.inc()
+        ending = asyncio.create_task(asyncio.to_thread(last_words, listening.dup(), registry))
+        await server.stop()
+        assert await _ask(client, "/livez") == (503, "ending\n")
+        assert not ending.done(), "nobody has seen the metrics yet"
+        async with client.get("/metrics") as answer:
+            assert "livepromo_violations_total 1.0" in await answer.text()
+        await asyncio.wait_for(ending, 10)
+
+
+def test_the_end_is_not_held_up_by_a_client_that_never_asks() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        last_words(listening, CollectorRegistry(), most_s=0.01)
+    assert LAST_WORDS_S <= 30
