@@ -51,6 +51,10 @@ bench: setup java redis
 lock: | $(UV)
 	$(UV) pip compile -q pyproject.toml --extra dev --group dev --universal --python-version 3.11 --generate-hashes --no-emit-package livepromo \
 	  --custom-compile-command "make lock" $(LOCK) -o requirements.lock
+	$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-package livepromo -c requirements.lock \
+	  --no-annotate --custom-compile-command "make lock" -o deploy/requirements.lock
+	echo hatchling | $(UV) pip compile -q - --universal --python-version 3.11 --generate-hashes -c requirements.lock \
+	  --no-annotate --custom-compile-command "make lock" -o deploy/build.lock
 
 java:
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "the tests start Apache Kafka: install Java 17 or newer and Maven (apt-get install default-jre-headless maven)"; exit 1; }
