@@ -9,10 +9,10 @@ setup: .venv/ready
 dev: setup
 	$(RUN)livepromo dev $(ARGS)
 
-test: check
+test: check prometheus helm
 	$(RUN)pytest -n 2 --dist loadgroup $(PYTEST)
 
-check: setup java redis prometheus helm
+check: setup java redis
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
 	$(RUN)mypy
