@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis as redis_client
 import yaml
 from confluent_kafka import Producer
 
 from livepromo.sandbox.servers import KafkaCluster, RedisServer, free_ports
-from whole import DATA, Installation, until
+from whole import DATA, Installation, asked, until
 from year import year
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(300)]
@@ -25,17 +24,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.
 DOCUMENTS = DATA / "twelve-campaigns.yaml"
 RULES = Path(__file__).parents[2] / "deploy/prometheus/livepromo.rules.yaml"
 OK = (200, "ok\n")
-
-
-def asked(port: int, path: str) -> tuple[int, str]:
-    """Return status and body of an answer; 0 where nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError as error:
-        return 0, str(error)
 
 
 class Prometheus:
@@ -106,7 +94,7 @@ def prometheus(port: int, tmp_path: Path) -> Iterator[Prometheus]:
 
 
 def test_prometheus_fires_when_redis_was_emptied_and_not_before(
-    installation: Installation, prometheus: Prometheus, own_redis: RedisServer
+    installation: Installation, prometheus: Prometheus, own_redis: RedisServer, port: int
 ) -> None:
     records = year(seed=8, every=40)
     worker = installation.worker()
@@ -120,6 +108,8 @@ def test_prometheus_fires_when_redis_was_emptied_and_not_before(
     installation.send(records[len(records) // 2 :])
     installation.until_done()
     until(lambda: prometheus.firing() == {"LivepromoTableRegressed"}, 30, "the alert fires, and no other")
+    listening = {c.laddr.port for c in psutil.Process(worker.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    assert listening == {port}, "Faust's own pages are off"
     assert worker.stop() == 0
     assert "\x1b" not in worker.said()
 
