@@ -395,6 +395,7 @@ class MatchOwner:
 
     async def close(self) -> None:
         """Let go of the partition."""
+        self._shared.metrics.stream_time_timestamp_seconds.remove_by_labels({"partition": str(self.partition)})
         await self.journal.close()
 
 

@@ -210,9 +210,9 @@ def test_a_control_entry_moves_the_step_on_and_is_found_where_it_was_taken() -> 
     written.enter(4)
     state = restored(written.journal)
     assert (state.position, state.catalogue) == (Position(1, 2), 4)
-    assert state.entries == {Position(1, 0): 3, Position(1, 1): 4}
+    assert state.entries == {Position(1, 0): CatalogueTaken(3), Position(1, 1): CatalogueTaken(4)}
     restore_part(state, entry_key(Position(1, 0)), None)
-    assert state.entries == {Position(1, 1): 4}
+    assert state.entries == {Position(1, 1): CatalogueTaken(4)}
 
 
 def test_a_part_of_no_known_kind_is_refused() -> None:
