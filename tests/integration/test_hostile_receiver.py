@@ -40,8 +40,7 @@ class Receiver:
         self.accepted: Counter[str] = Counter()
         self.bodies: defaultdict[str, set[bytes]] = defaultdict(set)
         self.habits: Counter[str] = Counter()
-        self.signed = self.redirected = self.sent_bytes = self.proper = 0
-        self.elsewhere = 0
+        self.signed = self.redirected = self.sent_bytes = self.elsewhere = self.cookies = 0
 
     def habit(self, grant_id: str) -> str:
         if hashlib.sha256(grant_id.encode()).digest()[0] < 26:
@@ -65,6 +64,7 @@ class Receiver:
         self.bodies[grant_id].add(body)
         at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
         self.signed += headers["webhook-signature"] == Webhook(SECRET).sign(grant_id, at, body.decode())
+        self.cookies += "cookie" in headers
         habit = self.habit(grant_id)
         self.habits[habit] += 1
         match habit:
@@ -175,7 +175,7 @@ async def test_every_call_is_delivered_or_given_up_with_its_reason_and_no_other_
     assert set(hostile.habits) == {*HABITS, "410", "200"}, "everything struck"
     assert hostile.signed == sum(hostile.tries.values())
     assert {len(bodies) for bodies in hostile.bodies.values()} == {1}, "one body per id"
-    assert hostile.elsewhere == 0
+    assert hostile.elsewhere == hostile.cookies == 0
     assert hostile.redirected > 0
     assert hostile.sent_bytes < 100 * MOST_BODY_BYTES * hostile.habits["huge"]
 

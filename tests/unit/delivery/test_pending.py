@@ -32,6 +32,14 @@ def test_a_row_holds_all_of_a_pending_call(pending: Pending) -> None:
     assert unpack(pack(pending)) == pending
 
 
+def test_rows_are_read_by_every_release() -> None:
+    tried = Pending(Place(3, 1 << 40), 1_764_547_200, Tries(7, 2, NOW, NOW + 60_000, 503, Why.STATUS))
+    row = bytes.fromhex("0000019ad7366e600000000300000100000000000000019ad7358400692cda8000070201f701")
+    assert (pack(tried).hex(), unpack(row)) == (row.hex(), tried)
+    whys = ["", "status", "connect", "name", "tls", "reset", "protocol", "timeout", "blocked", "secret", "circuit", "gone"]
+    assert [str(why) for why in Why] == whys, "a new one comes last: rows have their numbers"
+
+
 @given(st.lists(pendings, max_size=30))
 def test_calls_are_taken_by_when_they_are_due(some: list[Pending]) -> None:
     waiting = Waiting()
