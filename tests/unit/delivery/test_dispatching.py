@@ -293,3 +293,59 @@ async def test_a_slow_fetch_for_one_endpoint_delays_no_other() -> None:
     await world.clock.run()
     assert len(world.book.done) == 20
     await world.dispatcher.close()
+
+
+async def test_bodies_that_were_asked_for_before_a_release_make_no_calls_when_the_partition_comes_back() -> None:
+    class SlowBook(MemoryBook):
+        async def fetch(self, places: Sequence[Place]) -> Mapping[Place, Call]:
+            await world.clock.sleep(1_000)
+            return await super().fetch(places)
+
+    world = World()
+    world.book = SlowBook()
+    world.dispatcher = Dispatcher(world.call, world.book, world.metrics, time=world.clock)
+    world.endpoint()
+    world.owe(10)
+    await world.clock.settle()
+    await world.dispatcher.release(0)
+    world.owe(10)
+    await world.clock.run()
+    assert len(world.made) == len(world.book.done) == 10
+    world.dispatcher.report()
+    assert world.value("webhook_pending", endpoint="e") == 0
+    await world.dispatcher.close()
+
+
+async def test_calls_owed_for_days_while_nothing_ran_wait_a_day_for_an_endpoint_that_is_away(world: World) -> None:
+    world.endpoint()
+    world.answers["e"] = TIMEOUT
+    for offset in range(500):
+        world.dispatcher.add(world.book.owe(0, offset), "e", NOW_MS - 72 * HOUR_MS)
+    await world.clock.run(end_ms=NOW_MS + 20 * HOUR_MS)
+    assert not world.book.ended
+    world.answers["e"] = OK
+    await world.clock.run()
+    assert len(world.book.done) == 500
+
+
+async def test_while_it_is_found_out_whether_an_endpoint_is_well_the_others_wait_whatever_wakes_them(world: World) -> None:
+    world.endpoint()
+    world.answers["e"] = TIMEOUT
+    world.owe(100)
+    await world.clock.run(end_ms=NOW_MS + 60_000)
+    world.takes_ms["e"] = 15_000
+    await world.clock.run(lambda: world.now["e"] > 0)
+    for _ in range(5):
+        world.endpoint()
+        await world.clock.settle()
+    assert world.now["e"] == 1
+
+
+async def test_calls_are_made_in_the_order_in_which_their_turns_came(world: World) -> None:
+    world.owe(3, partition=5)
+    world.clock.call_at(NOW_MS + 1_000, lambda: None)
+    await world.clock.run()
+    world.owe(3, partition=0)
+    world.endpoint(max_in_flight=1)
+    await world.clock.run()
+    assert [place.partition for place in world.book.done] == [5, 5, 5, 0, 0, 0]
