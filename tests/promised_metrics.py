@@ -50,11 +50,6 @@ loop_lag_seconds histogram
 """
 NOT_YET = {
     "history_complete_since_timestamp_seconds",
-    "webhook_calls_total",
-    "webhook_seconds",
-    "webhook_pending",
-    "webhook_oldest_pending_timestamp_seconds",
-    "webhook_circuit_open",
 }
 
 
