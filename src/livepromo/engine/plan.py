@@ -15,7 +15,7 @@ from livepromo.documents.catalogue import Catalogue, Entry, State
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Absence, Offer, Role, Send, Trigger
 from livepromo.engine.owing import compile_reward
-from livepromo.model.audiences import Audience, events_of, leaves_of
+from livepromo.model.audiences import Did, DidNot, Interest, leaves_of
 from livepromo.model.conditions import Condition, Op
 from livepromo.model.documents import Campaign, FromList, Live, Retrigger, Segment
 from livepromo.model.ids import CampaignId
@@ -83,12 +83,10 @@ def compile_plan(  # noqa: C901 - a branch for each way to qualify
     absences: dict[CampaignId, Absence] = {}
     rules: dict[str, dict[bytes, Rule]] = {}
     sends: list[Send] = []
-    named: set[str] = set()
+    named = set(_named_by_audiences(catalogue))
     segments = {entry.document.id: entry.document for entry in catalogue.entries.values() if isinstance(entry.document, Segment)}
 
-    def remember(audience: Audience | None, who: CompiledAudience | None) -> None:
-        for leaf in () if audience is None else leaves_of(audience):
-            named.update(events_of(leaf))  # also where there is nothing to count: done 0 times or more
+    def remember(who: CompiledAudience | None) -> None:
         for rule in () if who is None else who.rules:
             for event in rule.events:
                 rules.setdefault(event, {})[rule.key] = rule
@@ -96,13 +94,13 @@ def compile_plan(  # noqa: C901 - a branch for each way to qualify
     for _, entry in sorted(catalogue.entries.items()):
         document = entry.document
         if isinstance(document, Segment):
-            remember(document.who, None if document.who is None else compile_audience(document.who, _NO_CAMPAIGN, segments))
+            remember(None if document.who is None else compile_audience(document.who, _NO_CAMPAIGN, segments))
         if not isinstance(document, Campaign):
             continue
         live = document.qualify
         send_ms, sent_ms = _send_ms(entry, document, now_send_ms)
         who = None if document.who is None else compile_audience(document.who, document.id, segments, sent_ms=sent_ms)
-        remember(document.who, who)
+        remember(who)
         needs = frozenset(rule.key for rule in who.rules) if who is not None else frozenset()
         offer = Offer(document.id, entry.revision, entry.state, who, compile_reward(document, catalogue), needs)
         if not isinstance(live, Live):
@@ -143,6 +141,17 @@ def _send_ms(entry: Entry, campaign: Campaign, now_send_ms: int | None) -> tuple
 def _roles(absence: Absence, unless: tuple[str, ...]) -> Iterator[tuple[str, Role]]:
     for event in dict.fromkeys((absence.event, *unless)):
         yield event, Role(absence, event == absence.event, event in unless)
+
+
+def _named_by_audiences(catalogue: Catalogue) -> Iterator[str]:
+    """Yield the events that audiences name, those included of which nothing need be remembered: `did` at least zero times."""
+    for entry in catalogue.entries.values():
+        who = entry.document.who if isinstance(entry.document, Segment | Campaign) else None
+        for leaf in () if who is None else leaves_of(who):
+            if isinstance(leaf, Did | DidNot):
+                yield from leaf.events
+            elif isinstance(leaf, Interest):
+                yield leaf.event
 
 
 def _span(entry: Entry, campaign: Campaign, now_start_ms: int | None) -> tuple[int, int]:

@@ -117,16 +117,3 @@ def leaves_of(audience: Audience) -> tuple[Leaf, ...]:
             return (audience,)
         case _:
             assert_never(audience)
-
-
-def events_of(leaf: Leaf) -> tuple[str, ...]:
-    """Return the events that a leaf names."""
-    match leaf:
-        case Did() | DidNot():
-            return leaf.events
-        case Interest():
-            return (leaf.event,)
-        case InSegment() | OnList() | HasProperty() | Sample():
-            return ()
-        case _:
-            assert_never(leaf)
