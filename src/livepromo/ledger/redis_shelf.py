@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from livepromo.ledger.redis_address import RedisAddress
-from livepromo.ledger.redis_connecting import connect, translated
+from livepromo.ledger.redis_connecting import close, connect, translated
 from livepromo.ledger.redis_table import tag_of
 
 COPIED_AT_ONCE = 64
@@ -52,7 +52,7 @@ class RedisChunks:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await close(self._client)
 
     def _key(self, partition: int, pool: str, offset: int) -> str:
         return f"{tag_of(self._namespace, partition)}codes/{pool}/{offset}"

@@ -17,7 +17,7 @@ from livepromo.ledger.deciding import Row
 from livepromo.ledger.folding import Progress
 from livepromo.ledger.formats import unversioned, versioned
 from livepromo.ledger.redis_address import RedisAddress
-from livepromo.ledger.redis_connecting import connect, translated
+from livepromo.ledger.redis_connecting import close, connect, translated
 from livepromo.ledger.sources import Source
 from livepromo.ledger.table import Applied, begins_generation
 from livepromo.model.formats import FormatError
@@ -65,7 +65,7 @@ def _applied_text(applied: Applied | None) -> bytes:
 
 
 def _applied(value: bytes | None) -> Applied | None:
-    if value is None:
+    if not value:  # empty: what a script left that was not allowed to go on
         return None
     found = _APPLIED.fullmatch(value)
     if found is None or int(found[1]) != FORMAT:
@@ -96,7 +96,7 @@ class RedisTable:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await close(self._client)
 
     async def check_server(self) -> None:
         """Raise EvictingError if the server is set up to drop keys. A row that is missing means that nothing is used yet."""

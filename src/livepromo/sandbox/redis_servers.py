@@ -50,7 +50,7 @@ class RedisSentinels:
 
 class _Sentinel(RedisServer):
     def __init__(self, home: Path, of: RedisSentinels, options: Mapping[str, str] | None) -> None:
-        super().__init__(home)
+        super().__init__(home, options)
         self._of, self._more = of, dict(options or {})
 
     def start(self) -> RedisServer:
@@ -63,6 +63,7 @@ class _Sentinel(RedisServer):
             f"sentinel monitor {name} 127.0.0.1 {self._of.servers[0].port} 2",
             f"sentinel down-after-milliseconds {name} {_DOWN_AFTER_MS}",
             f"sentinel failover-timeout {name} 5000",
+            *([f"sentinel auth-pass {name} {password}"] if (password := self._of.servers[0].options.get("requirepass")) else []),
             *(f"{key} {value}" for key, value in self._more.items()),
         ]
         conf.write_text("\n".join(lines) + "\n")

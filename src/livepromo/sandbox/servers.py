@@ -470,7 +470,11 @@ class RedisServer(_Process):
 
     def say(self, command: str) -> bytes:
         """Return the first piece of what it answers to a command, over a connection of its own."""
+        password = self.options.get("requirepass")
         with socket.create_connection((_HOST, self.port), 5) as connection:
+            if password:
+                connection.sendall(f"AUTH {password}\r\n".encode())
+                connection.recv(4096)
             connection.sendall(command.encode() + b"\r\n")
             return connection.recv(1 << 16)
 
