@@ -60,6 +60,9 @@ class Format(StrEnum):
     """How the records of the events topic are written."""
 
     LIVEPROMO = "livepromo"
+    CLEVERTAP = "clevertap"
+    SEGMENT = "segment"
+    CLOUDEVENTS = "cloudevents"
 
 
 class SecurityProtocol(StrEnum):

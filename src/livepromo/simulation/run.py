@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from livepromo.behaviour.decoding import decode, decode_recorded
+from livepromo.behaviour.decoding import decode_recorded
+from livepromo.behaviour.formats import LIVEPROMO, RecordFormat
 from livepromo.documents import catalogue as publications
 from livepromo.documents.catalogue import Catalogue
 from livepromo.engine.boundary import advance_all, decode_all
@@ -29,9 +30,13 @@ Decision = Grant | Denial
 
 
 class Simulation:
-    """One set of limits, the codes of pools, and a summary, for any number of partitions. A pool that is not there has no codes."""
+    """One set of limits, the codes of pools, and a summary, for any number of partitions. A pool that is not there has no codes.
 
-    def __init__(self, horizons: Horizons, codes: Mapping[str, tuple[str, ...]] | None = None) -> None:
+    Records are in `format_`; what it reads from headers stands in the values already.
+    """
+
+    def __init__(self, horizons: Horizons, codes: Mapping[str, tuple[str, ...]] | None = None, format_: RecordFormat = LIVEPROMO) -> None:
+        self.decode = format_.decode
         self._stocks = {pool: Stock(0, some, len(some)) for pool, some in (codes or {}).items()}
         self.horizons, self.summary = horizons, Summary({pool: stock.size for pool, stock in self._stocks.items()})
         self.rows: dict[str, Row] = {}
@@ -70,9 +75,13 @@ def run_recorded(simulation: Simulation, documents: Sequence[Document], lines: I
 
     The documents are published, revision 1 of each, at the first record's time; a campaign that starts `now` starts before every record.
     """
+
+    def recorded(line: bytes | None) -> tuple[Record, int | None]:
+        return decode_recorded(line, simulation.decode) if line else (Ignored(), None)
+
     state, plan, offset = State(simulation.horizons), EMPTY_PLAN, 0
     for chunk in _chunks(lines):
-        decoded, _ = decode_all(chunk, _recorded, _NOT_RECEIVED)
+        decoded, _ = decode_all(chunk, recorded, _NOT_RECEIVED)
         records = [record for record, _ in decoded]
         if plan is EMPTY_PLAN:
             published_ms = next((r.ts_ms for r in records if not isinstance(r, Malformed | Ignored)), None)
@@ -85,10 +94,6 @@ def run_recorded(simulation: Simulation, documents: Sequence[Document], lines: I
         offset += len(chunk)
     if plan is EMPTY_PLAN:
         simulation.summary.take_catalogue(_published(documents, 0))
-
-
-def _recorded(line: bytes | None) -> tuple[Record, int | None]:
-    return decode_recorded(line) if line else (Ignored(), None)
 
 
 def _published(documents: Sequence[Document], published_ms: int) -> Catalogue:
@@ -163,7 +168,7 @@ class _LoggedPartition:
             self._advance()
             if len(slice_) >= SLICE_RECORDS or size >= SLICE_BYTES:
                 break
-        records, _ = decode_all(values, decode, _BUG)
+        records, _ = decode_all(values, self._simulation.decode, _BUG)
         batch = Batch([line.offset for line in slice_], records, [line.received_ms for line in slice_])
         yield from self._simulation.take(self.state, self.plan, batch)
 

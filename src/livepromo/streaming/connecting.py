@@ -17,6 +17,7 @@ from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -81,7 +82,7 @@ async def open_client(client: _Client, connection: Connection) -> None:
     try:
         await client.start()
     except KafkaError as error:
-        if isinstance(error, KafkaConnectionError) and (refused := await refusal(connection)) is not None:
+        if isinstance(error, KafkaConnectionError | NodeNotReadyError) and (refused := await refusal(connection)) is not None:
             raise refused from error
         raise
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import faust
 
+from livepromo.behaviour.formats import FORMATS
 from livepromo.engine.partition import Horizons
 from livepromo.ledger import table
 from livepromo.ledger.redis_shelf import RedisChunks
@@ -160,6 +161,7 @@ class Worker:
                 failpoints=self._failpoints,
                 monotonic=clock.monotonic_s,
                 renew_after_s=settings.renew_ms / 1000,
+                format=FORMATS[settings.format],
             )
             codes = settings.topic("codes")
             void = self.metrics.void_records_total.labels(topic=codes)
