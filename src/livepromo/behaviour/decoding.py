@@ -225,15 +225,15 @@ def _read_fields(record: dict[str, Any]) -> Record:
     kind = "event" if record.get("type") is None else record["type"]
     if type(kind) is not str:
         raise RefusedError(DeadReason.WRONG_TYPE)
-    types = _FIELDS.get(kind)
+    types = FIELDS.get(kind)
     if types is None:
         return _IGNORED
     fields: dict[str, Any] = {name: record.get(name) for name in types}
     if any(field is not None and type(field) not in types[name] for name, field in fields.items()):
         raise RefusedError(DeadReason.WRONG_TYPE)
-    if any(field is None and name not in _OPTIONAL for name, field in fields.items()):
+    if any(field is None and name not in OPTIONAL for name, field in fields.items()):
         raise RefusedError(DeadReason.MISSING_FIELD)
-    if any(not 0 < len(fields[name]) <= LONGEST_NAME for name in _NAMES if fields.get(name) is not None):
+    if any(not 0 < len(fields[name]) <= LONGEST_NAME for name in NAMES if fields.get(name) is not None):
         raise RefusedError(DeadReason.OUT_OF_RANGE)
     user, ts_ms = UserId(fields["user"]), _time_ms(fields["ts"])
     match kind:
@@ -246,13 +246,14 @@ def _read_fields(record: dict[str, Any]) -> Record:
 
 
 _USER_AND_TIME: dict[str, tuple[type, ...]] = {"user": (str,), "ts": (int, str)}
-_FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+# What a record of a type has: its fields and their types; of NAMES each has 1 to LONGEST_NAME characters.
+FIELDS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
     "event": {**_USER_AND_TIME, "event": (str,), "id": (str,), "properties": (dict,)},
     "profile": {**_USER_AND_TIME, "properties": (dict,)},
     "segment": {**_USER_AND_TIME, "segment": (str,), "member": (bool,)},
 }
-_OPTIONAL = frozenset({"id", "properties"})
-_NAMES = ("user", "event", "id", "segment")
+OPTIONAL: Final = frozenset({"id", "properties"})
+NAMES: Final = ("user", "event", "id", "segment")
 
 
 def _time_ms(ts: int | str) -> int:

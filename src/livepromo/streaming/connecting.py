@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import aiohttp
 import msgspec
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import (
@@ -17,7 +16,6 @@ from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
-    NodeNotReadyError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -79,10 +77,12 @@ async def open_client(client: _Client, connection: Connection) -> None:
         RefusedError: the brokers do not take us for whom we say we are, or we them. aiokafka says that it cannot connect, no more.
         KafkaError: anything else.
     """
+    if connection.tokens is not None and (refused := await refusal(connection)) is not None:
+        raise refused  # aiokafka would take what a broker says of a wrong token for a yes
     try:
         await client.start()
     except KafkaError as error:
-        if isinstance(error, KafkaConnectionError | NodeNotReadyError) and (refused := await refusal(connection)) is not None:
+        if isinstance(error, KafkaConnectionError) and (refused := await refusal(connection)) is not None:
             raise refused from error
         raise
 
@@ -174,7 +174,7 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka h
     """Tokens of an OAuth 2 endpoint, by client credentials; each is used until shortly before its end."""
 
     def __init__(self, url: str, client_id: str, secret: str, scope: str, tls: ssl.SSLContext | None) -> None:
-        self._url, self._auth, self._tls = url, aiohttp.BasicAuth(client_id, secret), tls
+        self._url, self._who, self._tls = url, (client_id, secret), tls
         self._asked = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
         self._token, self._until_s = "", 0.0
         self._asking = asyncio.Lock()
@@ -189,10 +189,14 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka h
             return self._token
 
     async def _ask(self) -> tuple[str, float]:
+        import aiohttp  # noqa: PLC0415 - slow to import
+
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_ANSWER_S)) as session,
-                session.post(self._url, data=self._asked, auth=self._auth, ssl=self._tls or True, allow_redirects=False) as answer,
+                session.post(
+                    self._url, data=self._asked, auth=aiohttp.BasicAuth(*self._who), ssl=self._tls or True, allow_redirects=False
+                ) as answer,
             ):
                 body, status = await answer.read(), answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
