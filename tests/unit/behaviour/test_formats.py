@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,3 +210,23 @@ def test_numbers_of_every_format_are_read_as_ours_are() -> None:
         found = read(name, record)
         assert isinstance(found, Event)
         assert found.properties == wanted
+
+
+PAGE = Path(__file__).parents[3] / "docs/formats.md"
+_BLOCK = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("heading", "name"), [("CleverTap", "clevertap"), ("Segment and RudderStack", "segment"), ("CloudEvents", "cloudevents")]
+)
+def test_the_examples_of_the_page_are_read_as_it_says(heading: str, name: str) -> None:
+    section = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = [block.splitlines() for block in _BLOCK.findall(section)]
+    assert blocks
+    assert len(blocks) % 2 == 0
+    for theirs, ours in zip(blocks[::2], blocks[1::2], strict=True):
+        for their, our in zip(theirs, ours, strict=True):
+            record = json.loads(their)
+            said = read(name, record["value"], record["headers"]) if "headers" in record else read(name, record)
+            assert said == decode(our.encode())
+            assert isinstance(said, Event | Profile | Membership)

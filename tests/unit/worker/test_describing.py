@@ -22,12 +22,12 @@ from livepromo.worker.topics import specs
 
 ROOT = Path(__file__).parents[3]
 VALIDATORS = {name: Draft7Validator(make()) for name, make in SCHEMAS.items()}
-DECISIONS = sorted((ROOT / "examples").glob("*.decisions.jsonl")) + sorted((ROOT / "tests/golden").rglob("*.jsonl"))
+DECISIONS = sorted((ROOT / "examples").glob("*.decisions.jsonl")) + sorted((ROOT / "tests/golden").rglob("decisions.jsonl"))
 
 
 def decided(kind: str) -> list[dict[str, Any]]:
     """Return all grants, or denials, that tests hold on to."""
-    lines = [json.loads(line) for path in DECISIONS for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for path in DECISIONS for line in path.read_text(encoding="utf-8").splitlines() if line]
     return [line[kind] for line in lines if kind in line]
 
 
