@@ -51,15 +51,13 @@ def simulate(  # noqa: PLR0913 - the options of the command line
         until: Move stream time on to this instant at the end; without an offset it is in the account's zone.
     """
     from livepromo.behaviour.formats import FORMATS  # noqa: PLC0415 - slow to import
-    from livepromo.engine.partition import Horizons  # noqa: PLC0415
     from livepromo.simulation.run import Simulation, run_logged  # noqa: PLC0415 - slow to import
+    from livepromo.worker.horizons import horizons_of  # noqa: PLC0415 - slow to import
 
     settings = load()
     if until is not None:
         _instant(until, settings)
-    simulation = Simulation(
-        Horizons(settings.lateness_ms, settings.repeats_ms, settings.ahead_ms), _codes(codes or []), FORMATS[settings.format]
-    )
+    simulation = Simulation(horizons_of(settings), _codes(codes or []), FORMATS[settings.format])
     if log is not None:
         if documents is not None or events is not None:
             raise UsageError("--log stands instead of --documents and --events: a log has both in it")
