@@ -308,7 +308,7 @@ def judge(who: Document, recount: Recount, arrivals: list[tuple[str, int, Docume
             edges = {at for _, time, _ in recount.history for length in lengths for at in range(time + length - 1, time + length + 2)}
             interesting = sorted(at for at in edges if at > first)
             # Not drawn: hypothesis would spend its time on what does not matter.
-            for at in (first, *(interesting[(place * 7919 + n * 104729) % len(interesting)] for n in range(8 if interesting else 0))):
+            for at in (first, *(interesting[(place * 7919 + n * 104729) % len(interesting)] for n in range(6 if interesting else 0))):
                 meant = compiled.holds(UserId(recount.user), recount.profile, recount.memberships, keeping.of, at)
                 assert meant is recount.is_meant(who, at), (at - T, keeping.stream_ms - T)
                 note(f"meant: {meant}")

@@ -37,7 +37,7 @@ def whole(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bytes | 
         parsed(value)
     except (RefusedError, RecursionError):
         return value
-    # The attributes come last, so that nothing in the data could be taken for one of them.
+    # The data are one JSON value, so nothing in them can be taken for an attribute.
     return b'{"data":%b,%b' % (value, json_bytes({name: text for name, text in attributes.items() if name != "data"})[1:])
 
 
