@@ -49,15 +49,7 @@ invariant_violations_total counter invariant
 loop_lag_seconds histogram
 """
 NOT_YET = {
-    "window_lateness_seconds",
-    "windows_open",
-    "windows_total",
     "history_complete_since_timestamp_seconds",
-    "webhook_calls_total",
-    "webhook_seconds",
-    "webhook_pending",
-    "webhook_oldest_pending_timestamp_seconds",
-    "webhook_circuit_open",
 }
 
 

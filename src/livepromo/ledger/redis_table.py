@@ -19,7 +19,7 @@ from livepromo.ledger.formats import unversioned, versioned
 from livepromo.ledger.redis_address import RedisAddress
 from livepromo.ledger.redis_connecting import close, connect, translated
 from livepromo.ledger.sources import Source
-from livepromo.ledger.table import Applied, begins_generation
+from livepromo.ledger.table import Applied, Away, UnavailableError, begins_generation
 from livepromo.model.formats import FormatError
 
 FORMAT = 1
@@ -91,7 +91,7 @@ class RedisTable:
     def __init__(self, address: RedisAddress, namespace: str, timeout_ms: int = 2_000) -> None:
         """Raise ValueError for a namespace that cannot be one; the server is first asked by the first call."""
         tag_of(namespace, 0)
-        self._namespace = namespace
+        self._namespace, self._evicts = namespace, False
         self._client = connect(address, timeout_ms)
 
     async def close(self) -> None:
@@ -99,7 +99,10 @@ class RedisTable:
         await close(self._client)
 
     async def check_server(self) -> None:
-        """Raise EvictingError if the server is set up to drop keys. A row that is missing means that nothing is used yet."""
+        """Raise EvictingError if the server is set up to drop keys. A row that is missing means that nothing is used yet.
+
+        While it was last found so, every other method raises UnavailableError: nothing is decided by such a server.
+        """
         with translated():
             if isinstance(self._client, redis.asyncio.RedisCluster):
                 _ = await self._client.initialize()
@@ -107,24 +110,30 @@ class RedisTable:
                 memories = list(found.values()) if len(self._client.get_primaries()) > 1 else [found]
             else:
                 memories = [await self._client.info("memory")]
-        for memory in memories:
-            policy = memory.get("maxmemory_policy")
-            if policy != "noeviction":
-                raise EvictingError(
-                    f"redis may drop rows (maxmemory-policy is {policy}), and with them limits would be forgotten: "
-                    "set maxmemory-policy to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)"
-                )
+        policies = {memory.get("maxmemory_policy") for memory in memories} - {"noeviction"}
+        self._evicts = bool(policies)
+        if self._evicts:
+            raise EvictingError(
+                f"redis may drop rows (maxmemory-policy is {', '.join(map(str, policies))}), and with them limits would be forgotten: "
+                "set maxmemory-policy to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)"
+            )
+
+    def _check_kept(self) -> None:
+        if self._evicts:
+            raise UnavailableError(Away.OTHER, "redis may drop rows: set maxmemory-policy to noeviction")
 
     def _tag(self, partition: int) -> str:
         return tag_of(self._namespace, partition)
 
     async def _call(self, *words: Any) -> Any:  # noqa: ANN401 - any command, any answer
+        self._check_kept()
         with translated():
             return await self._client.execute_command(*words)
 
     async def _scan(self, partition: int, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
         """Return a piece of the keys of a partition: in a cluster, of the node that has its slot."""
         words = "SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE
+        self._check_kept()
         with translated():
             if not isinstance(self._client, redis.asyncio.RedisCluster):
                 return await self._client.execute_command(*words)  # type: ignore[no-untyped-call, no-any-return]
@@ -156,6 +165,7 @@ class RedisTable:
     async def progress(self, partition: int) -> tuple[Applied | None, Progress | None]:
         """See Table. One transaction of a GET and an HGETALL."""
         tag = self._tag(partition)
+        self._check_kept()
         with translated():
             async with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.execute_command("GET", tag + "applied")

@@ -50,9 +50,9 @@ class Metrics:
     misplaced_records_total = CounterOf("records found in another partition than their user's")
     event_to_grant_seconds = HistogramOf("received by Kafka until the grant is visible in reward-granted; did campaigns", _WAITS)
 
-    window_lateness_seconds = HistogramOf("deadline and grace until the window fired", _WAITS, exposed=False)
-    windows_open = CampaignGaugeOf("open windows", exposed=False, campaign=_ANY)
-    windows_total = CampaignCounterOf("what became of windows", exposed=False, campaign=_ANY, outcome=_ANY)
+    window_lateness_seconds = HistogramOf("deadline and grace until the window fired", _WAITS)
+    windows_open = CampaignGaugeOf("open windows", campaign=_ANY)
+    windows_total = CampaignCounterOf("what became of windows", campaign=_ANY, outcome=_ANY)
 
     candidates_total = CampaignCounterOf("rewards owed, before limits are looked at", campaign=_ANY)
     grants_total = CampaignCounterOf("rewards given", campaign=_ANY, reward=_ANY)
@@ -80,11 +80,11 @@ class Metrics:
     table_errors_total = CounterOf("calls to Redis that failed", kind=("connection", "timeout", "readonly", "oom", "loading", "other"))
     table_regressions_total = CounterOf("Redis was older than the ledger and was brought up from it")
 
-    webhook_calls_total = CounterOf("calls to endpoints", exposed=False, endpoint=_ANY, outcome=_ANY)
-    webhook_seconds = HistogramOf("a call to an endpoint", _WAITS, exposed=False, endpoint=_ANY)
-    webhook_pending = GaugeOf("calls not made yet", exposed=False, endpoint=_ANY)
-    webhook_oldest_pending_timestamp_seconds = GaugeOf("when the oldest call was owed", exposed=False, endpoint=_ANY)
-    webhook_circuit_open = GaugeOf("1 while no calls are tried", exposed=False, endpoint=_ANY)
+    webhook_calls_total = CounterOf("calls to endpoints", endpoint=_ANY, outcome=("ok", "refused", "failed", "timeout", "blocked"))
+    webhook_seconds = HistogramOf("a call to an endpoint", _WAITS, endpoint=_ANY)
+    webhook_pending = GaugeOf("calls not made yet", endpoint=_ANY)
+    webhook_oldest_pending_timestamp_seconds = GaugeOf("since when the oldest call is owed; 0 while none is", endpoint=_ANY)
+    webhook_circuit_open = GaugeOf("1 while no calls are tried", endpoint=_ANY)
 
     invariant_violations_total = CounterOf("must stay 0; a worker that sees one ends", invariant=_ANY)
     loop_lag_seconds = HistogramOf("how long the event loop was busy", _FAST)

@@ -25,6 +25,8 @@ STEPS: Final = frozenset({
     "takeover.restored",
     "takeover.named",
     "catalogue.entry_appended",
+    "tick.entry_appended",
+    "visit.entry_appended",
     "renew.claimed",
 })  # fmt: skip
 
