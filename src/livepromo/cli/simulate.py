@@ -55,13 +55,14 @@ def simulate(  # noqa: PLR0913 - the options of the command line
         out: Write every decision there as a JSON line, in order of decision; - for standard output.
         until: Move stream time on to this instant at the end; without an offset it is in the account's zone.
     """
+    from livepromo.behaviour.formats import FORMATS  # noqa: PLC0415 - slow to import
     from livepromo.simulation.run import Simulation, run_logged  # noqa: PLC0415 - slow to import
     from livepromo.worker.horizons import horizons_of  # noqa: PLC0415 - slow to import
 
     settings = load()
     until_ms = FOREVER_MS if until is None else _instant(until, settings)
     _check_goes_together(documents, events, log, users, until)
-    simulation = Simulation(horizons_of(settings), _read_each("--codes", codes or [], _POOL, "codes"))
+    simulation = Simulation(horizons_of(settings), _read_each("--codes", codes or [], _POOL, "codes"), FORMATS[settings.format])
     if log is not None:
         _decide(simulation, log, out, lambda paths, moved: run_logged(simulation, paths, moved))
         return

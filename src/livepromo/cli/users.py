@@ -15,9 +15,7 @@ from livepromo.documents.catalogue import Catalogue
 from livepromo.model.documents import UserList
 from livepromo.model.ids import UserId
 from livepromo.model.json_text import json_bytes
-from livepromo.settings import Settings, load
-
-OURS = "livepromo"
+from livepromo.settings import Format, Settings, load
 
 
 def _no_option(_: object, file: str) -> None:
@@ -48,15 +46,16 @@ async def import_users(
     """
     from livepromo.simulation.files import read_lines, size_bytes  # noqa: PLC0415 - slow to import
     from livepromo.streaming.producer import Outbox  # noqa: PLC0415
+    from livepromo.worker.connecting import kafka_of  # noqa: PLC0415
     from livepromo.worker.importing_users import UserImport  # noqa: PLC0415
     from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415
 
     settings = load()
-    check_format(settings.format.value, settings.events)
+    check_format(settings.format, settings.events)
     there = await partitions(settings, "catalogue", "state", events=True)
     check_is_list(name, await read_catalogue(settings))
     members = await _members(settings, there[settings.events], name) if replace else None
-    outbox = Outbox(settings.kafka)
+    outbox = Outbox(kafka_of(settings))
     await outbox.start()
     try:
         with progress("importing", size_bytes([file])) as moved:
@@ -77,11 +76,11 @@ async def import_users(
         raise InputError(f"{file} holds no user: write one id per line, in UTF-8; nothing was changed")
 
 
-def check_format(used: str, events: str) -> None:
+def check_format(used: Format, events: str) -> None:
     """Raise UsageError unless the events topic takes records as livepromo writes them."""
-    if used != OURS:
+    if used is not Format.LIVEPROMO:
         raise UsageError(
-            f"the records of {events} are of the format {used}, which has no memberships that could be written: "
+            f"the records of {events} are of the format {used.value}, which has no memberships that could be written: "
             "a list can be fed in an installation of the format livepromo only, see LIVEPROMO_FORMAT"
         )
 

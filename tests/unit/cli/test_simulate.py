@@ -14,8 +14,8 @@ from livepromo.cli import main
 from livepromo.documents.catalogue import Intervention, Publication, Verb, encode
 from livepromo.documents.files import read_files
 from livepromo.documents.reading import documents_of
-from livepromo.model.ids import CampaignId
 from livepromo.engine.entries import CatalogueTaken
+from livepromo.model.ids import CampaignId
 from livepromo.simulation.files import EntryLine, LogHeader, PublicationLine, RecordLine, record_line, write_line
 
 DOCUMENTS = """
@@ -205,7 +205,11 @@ def test_logs_of_several_partitions_share_their_limits_and_are_woven_by_time(doc
     logs = []
     for partition in range(2):
         records = [record_line(n, T0 + n, event(f"p{partition}-{n}", n).encode()) for n in range(3)]
-        logs.append(write_log(tmp_path / f"{partition}.jsonl", partition, publication_line(0, documents), EntryLine(0, 0, CatalogueTaken(1)), *records))
+        logs.append(
+            write_log(
+                tmp_path / f"{partition}.jsonl", partition, publication_line(0, documents), EntryLine(0, 0, CatalogueTaken(1)), *records
+            )
+        )
     assert main(["simulate", "--log", *logs, "--out", str(out)]) == 0
     found = decisions(out)
     assert [kind for kind, _, _ in found].count("grant") == 4
