@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from livepromo.behaviour import users
+from livepromo.behaviour.audiences import compile_audience
 from livepromo.behaviour.decoding import decode
+from livepromo.documents.catalogue import Catalogue, Entry, campaign_state, starts_ms
 from livepromo.engine.journalling import POSITION_KEY, restore_part
 from livepromo.engine.parts import SENT, WHO
 from livepromo.engine.state import State
-from livepromo.model.ids import CampaignId, UserId
+from livepromo.model.documents import Campaign, Live, Segment
+from livepromo.model.ids import UserId
 from livepromo.model.records import Membership
 from livepromo.settings import Settings
 from livepromo.streaming.journal import read_journal
@@ -81,6 +85,46 @@ async def members_now(log: Log, settings: Settings, partitions: int, name: str) 
     return members.of[name]
 
 
-def has_been_sent(states: Iterable[State], campaign: CampaignId) -> bool:
-    """Say whether every partition is over with sending a campaign."""
-    return all((sent := state.sent.get(campaign)) is not None and sent.done for state in states)
+class Standing(NamedTuple):
+    """How a campaign stands (R18), and, while it is being prepared or sent, in how many of the partitions it has been."""
+
+    state: str
+    progress: tuple[int, int] | None = None
+
+
+def needs_of(catalogue: Catalogue, entry: Entry) -> frozenset[bytes]:
+    """Return the rules whose look-backs have to be read before a campaign decides (R15)."""
+    campaign = entry.document
+    if not isinstance(campaign, Campaign) or campaign.who is None:
+        return frozenset()
+    sent_ms = None if isinstance(campaign.qualify, Live) else starts_ms(entry)
+    segments = {one.document.id: one.document for one in catalogue.entries.values() if isinstance(one.document, Segment)}
+    return frozenset(rule.key for rule in compile_audience(campaign.who, campaign.id, segments, sent_ms=sent_ms).rules)
+
+
+def depends_on_partitions(catalogue: Catalogue, entry: Entry, now_ms: int) -> bool:
+    """Say whether the partitions have to be asked how a campaign stands: it has begun, and is sent, or looks back."""
+    campaign = entry.document
+    if not isinstance(campaign, Campaign) or campaign_state(entry, now_ms) not in {"running", "sending", "paused"}:
+        return False
+    return not isinstance(campaign.qualify, Live) or bool(needs_of(catalogue, entry))
+
+
+def stands(catalogue: Catalogue, entry: Entry, now_ms: int, states: Sequence[State]) -> Standing:
+    """Return how a campaign stands by what its partitions have done."""
+    campaign, state = entry.document, campaign_state(entry, now_ms)
+    assert isinstance(campaign, Campaign), entry
+    if state not in {"running", "sending", "paused"} or not states:
+        return Standing(state)
+    sent = 0
+    if not isinstance(campaign.qualify, Live):
+        sent = sum((done := one.sent.get(campaign.id)) is not None and done.done for one in states)
+        if sent == len(states):
+            return Standing("ended")
+    if state == "paused":
+        return Standing(state)
+    needs = needs_of(catalogue, entry)
+    ready = sum(needs.isdisjoint(one.unready) for one in states)
+    if ready < len(states):
+        return Standing("preparing", (ready, len(states)))
+    return Standing(state, (sent, len(states)) if state == "sending" else None)
