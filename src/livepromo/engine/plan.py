@@ -62,6 +62,7 @@ class Trigger(msgspec.Struct, frozen=True):
             received_ms=occasion.received_ms,
             position=occasion.position,
             pool=owing.pool,
+            call=owed.call,
         )
 
 

@@ -141,6 +141,7 @@ class Worker:
                 granted=GRANTED_TOPIC,
                 denied=DENIED_TOPIC,
                 dead_letters=settings.topic("dead-letters"),
+                webhooks=settings.topic("webhooks"),
                 event_partitions=await outbox.partitions(settings.events),
                 candidate_partitions=await outbox.partitions(settings.topic("candidates")),
                 granted_partitions=await outbox.partitions(GRANTED_TOPIC),

@@ -18,6 +18,7 @@ STEPS: Final = frozenset({
     "match.candidates_appended",
     "match.state_appended",
     "decide.denials_sent",
+    "decide.calls_appended",
     "decide.ledger_appended",
     "decide.rows_written",
     "deliver.published",

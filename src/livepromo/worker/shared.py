@@ -34,6 +34,7 @@ class Topics:
     granted: str
     denied: str
     dead_letters: str
+    webhooks: str
     event_partitions: int
     candidate_partitions: int
     granted_partitions: int
