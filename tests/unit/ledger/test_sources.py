@@ -40,7 +40,7 @@ def test_a_batch_of_another_format_is_refused_with_its_version_and_what_to_do(va
         decode_batch(value)
 
 
-@pytest.mark.parametrize("value", [b"\x02", b"\x02\xc0", encode_batch(a_batch(1))[:-9]])
+@pytest.mark.parametrize("value", [b"\x03", b"\x03\xc0", encode_batch(a_batch(1))[:-9]])
 def test_a_batch_that_is_cut_or_something_else_is_refused(value: bytes) -> None:
     with pytest.raises(FormatError, match="does not read"):
         decode_batch(value)
