@@ -9,7 +9,7 @@ import msgspec
 
 from livepromo.documents.catalogue import Catalogue
 from livepromo.engine.limits import amount_limits, code_limits, item_limits
-from livepromo.model.decisions import Call, Cause, Limit, Reason
+from livepromo.model.decisions import Cause, Limit, OwedCall, Reason
 from livepromo.model.documents import (
     Campaign,
     Coupon,
@@ -63,7 +63,7 @@ class Owed(NamedTuple):
     pieces: tuple[bytes, ...]
     amount_units: int
     limits: tuple[Limit, ...]
-    call: Call | None = None
+    call: OwedCall | None = None
 
 
 class Owing(msgspec.Struct, frozen=True):
@@ -196,11 +196,11 @@ def _voucher(campaign: Campaign, reward: VoucherReward, partner: Partner, codes:
 
 def _called(  # noqa: PLR0913, PLR0917 - what a call is made of
     custom: Custom, gift: str, gift_id: str, head: bytes, occasion: Occasion, metadata: bytes
-) -> tuple[tuple[bytes, ...], Call]:
+) -> tuple[tuple[bytes, ...], OwedCall]:
     """Return the pieces of a custom reward as it is published, and the call, which alone tells email and phone (R67)."""
     before, behind = body_pieces(custom.identifiers, occasion.user, NO_CONTACTS, metadata)
     told, _ = body_pieces(custom.identifiers, occasion.user, occasion.user_properties, metadata)
-    return (head, b',"payload":' + before, behind), Call(custom.endpoint, gift, gift_id, told)
+    return (head, b',"payload":' + before, behind), OwedCall(custom.endpoint, gift, gift_id, told)
 
 
 def _item(campaign: Campaign, custom: Custom, item: Item) -> Owing:

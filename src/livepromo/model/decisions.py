@@ -82,7 +82,7 @@ class Limit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     resets_at_ms: int | None = None
 
 
-class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class OwedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What an endpoint is to be told of a custom reward beyond what is published of it.
 
     `gift` is `item` or `wallet`, `gift_id` which. The body is `body_start`, the reward's value and the last of the reward's pieces (see
@@ -96,7 +96,7 @@ class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def __repr__(self) -> str:
         """Say where the call goes and what for."""
-        return f"Call({self.endpoint}, {self.gift} {self.gift_id})"
+        return f"OwedCall({self.endpoint}, {self.gift} {self.gift_id})"
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -123,7 +123,7 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     received_ms: int | None
     position: Position
     pool: str | None = None
-    call: Call | None = None
+    call: OwedCall | None = None
 
     @property
     def home(self) -> str:
