@@ -35,6 +35,8 @@ _LONGEST_TOPIC = 249
 _MOST_OPEN_WINDOWS = 1_000_000
 _LARGEST_PORT = 65_535
 _MOST_SHOWN = 100
+_SECRET: Final = "SECRET_"  # noqa: S105 - it stands before the name of a secret
+_FILE: Final = "_FILE"  # behind the name of what stands in a file
 
 
 class SettingsError(Exception):
@@ -62,6 +64,30 @@ class Format(StrEnum):
     LIVEPROMO = "livepromo"
 
 
+class Secrets(msgspec.Struct, frozen=True):
+    """The secrets by whose names endpoints are signed: their texts, and those that stand in files. `repr` shows names alone."""
+
+    texts: dict[str, str] = {}
+    files: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(sorted({*self.texts, *self.files}))})"
+
+    def text_of(self, name: str) -> str | None:
+        """Return the secret that a document names, or None where there is none of that name.
+
+        A file is read each time, so that a secret can be exchanged without a restart. Raises SettingsError where it cannot be read.
+        """
+        key = secret_key(name)
+        path = self.files.get(key)
+        return self.texts.get(key) if path is None else _content(f"{PREFIX}{_SECRET}{key}_FILE", path)
+
+
+def secret_key(name: str) -> str:
+    """Return how a secret's name stands in a variable's: in capitals, dots and hyphens as underscores."""
+    return name.upper().replace(".", "_").replace("-", "_")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an installation sets. `repr` and `redis_address` do not show the secrets; what stands from `failpoints` on is internal."""
 
@@ -80,6 +106,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trust_producer_time: bool = False
     format: Format = Format.LIVEPROMO
     metrics_port: int | None = None
+    allow_http: bool = False
+    secrets: Secrets = Secrets()
     failpoints: str = ""
     embedded: bool = False
     session_ms: int = 10 * SECOND_MS
@@ -206,18 +234,20 @@ _SETTINGS: Final[dict[str, _Setting]] = {
     "TRUST_PRODUCER_TIME": _Setting("trust_producer_time", _truth),
     "FORMAT": _Setting("format", _word(Format)),
     "METRICS_PORT": _Setting("metrics_port", _whole(1, _LARGEST_PORT)),
+    "ALLOW_HTTP": _Setting("allow_http", _truth),
     "FAILPOINTS": _Setting("failpoints", str),
     "EMBEDDED": _Setting("embedded", _truth),
     "SESSION": _Setting("session_ms", _duration(SECOND_MS, 30 * MINUTE_MS, "a duration from 1s to 30m")),
     "RENEW": _Setting("renew_ms", _duration(SECOND_MS, DAY_MS, "a duration from 1s to 24h")),
 }
-_FROM_FILES: Final = {f"{name}_FILE": name for name, setting in _SETTINGS.items() if setting.secret}
+_FROM_FILES: Final = {f"{name}{_FILE}": name for name, setting in _SETTINGS.items() if setting.secret}
 
 
 def _unknown(variable: str) -> SettingsError:
     known = [*_SETTINGS, *_FROM_FILES]
     near = get_close_matches(variable.removeprefix(PREFIX), known, n=1)
-    meant = f": did you mean {PREFIX}{near[0]}?" if near else f": {PREFIX} may be followed by {', '.join(known)}"
+    secrets = f"{PREFIX}{_SECRET}<NAME> is the secret of that name, and {PREFIX} may be followed by"
+    meant = f": did you mean {PREFIX}{near[0]}?" if near else f": {secrets} {', '.join(known)}"
     return SettingsError(f"{variable} is no setting{meant}")
 
 
@@ -234,13 +264,34 @@ def _content(variable: str, path: str) -> str:
         raise SettingsError(f"{variable}: cannot read {_shown(path)}: {why}") from None
 
 
+def _secrets(source: Mapping[str, str]) -> Secrets:
+    """Return the secrets of an environment. Raises SettingsError where one is given twice, is empty, or cannot be read."""
+    secrets = Secrets({}, {})
+    named: dict[str, str] = {}
+    for variable in sorted(source):
+        if not variable.startswith(PREFIX + _SECRET):
+            continue
+        name = variable.removeprefix(PREFIX + _SECRET)
+        in_file = name.upper().endswith(_FILE) and len(name) > len(_FILE)
+        key = secret_key(name[: -len(_FILE)] if in_file else name)
+        if not key:
+            raise SettingsError(f"{variable} names no secret: it must be {PREFIX}{_SECRET} and the name that an endpoint gives")
+        if key in named:
+            raise SettingsError(f"{named[key]} and {variable} are both set, for the same secret: set one of them")
+        named[key] = variable
+        (secrets.files if in_file else secrets.texts)[key] = source[variable]
+        if not secrets.text_of(key):
+            raise SettingsError(f"{variable} is empty: it must hold a secret, or several with blanks or new lines between them")
+    return secrets
+
+
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of an environment, by default the process's. Raises SettingsError at the first that is wrong or unknown."""
     source = os.environ if environ is None else environ
     found: dict[str, object] = {}
     for variable in sorted(source):
         name = variable.removeprefix(PREFIX)
-        if name == variable:
+        if name == variable or name.startswith(_SECRET):
             continue
         text = source[variable]
         if name in _FROM_FILES:
@@ -256,6 +307,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         except ValueError as error:
             value = "has a wrong value (it is secret, so not shown)" if setting.secret else f"is {_shown(text)}"
             raise SettingsError(f"{variable} {value}: it must be {error}") from None
+    found["secrets"] = _secrets(source)
     settings: Settings = msgspec.convert(found, Settings)
     ours = {settings.topic(name) for name in _OWN_TOPICS} | {GRANTED_TOPIC, DENIED_TOPIC}
     if settings.events in ours:

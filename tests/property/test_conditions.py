@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from livepromo.behaviour.conditions import compile_where
 from livepromo.behaviour.decoding import normal_number
-from livepromo.model.documents import Condition, Op
+from livepromo.model.conditions import Condition, Op
 
 FEW_TEXTS = st.sampled_from(["", "a", "ab", "b", "B", "1", "true", "\uffff", "😀"])
 FEW_NUMBERS = st.sampled_from([0, 1, -1, 0.5, 1.5, 2**53 + 1, 2.0**53, 1e23, 10**23, 0.1, 0.30000000000000004, -0.0])

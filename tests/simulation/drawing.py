@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from livepromo.documents.catalogue import Intervention, Publication, Verb
 from livepromo.model.amounts import Rounding
+from livepromo.model.audiences import Sample
+from livepromo.model.conditions import Condition, Op
 from livepromo.model.documents import (
     Budget,
     Campaign,
-    Condition,
     Coupon,
     CouponReward,
     CouponType,
@@ -24,12 +25,10 @@ from livepromo.model.documents import (
     Live,
     MetadataRow,
     OnInsufficient,
-    Op,
     Per,
     Percent,
     Points,
     Recurrence,
-    Sample,
     UserProperty,
     Validity,
     Wallet,

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from livepromo.model.amounts import Rounding
+from livepromo.model.conditions import Condition, Op
 from livepromo.model.decisions import Cause, grant_id
 from livepromo.model.documents import (
     Campaign,
-    Condition,
     Coupon,
     CouponReward,
     Document,
@@ -28,7 +28,6 @@ from livepromo.model.documents import (
     FactOf,
     Flat,
     Literal,
-    Op,
     Per,
     Percent,
     UserProperty,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from livepromo.behaviour.decoding import normal_number
-from livepromo.model.documents import Condition, Op
+from livepromo.model.conditions import Condition, Op
 from livepromo.model.records import Scalar
 
 Predicate = Callable[[Mapping[str, Any]], bool]

@@ -1,1 +1,1 @@
-"""What leaves: the relay of grants."""
+"""What leaves for the endpoints of others: signed, guarded, retried until it is delivered or given up."""

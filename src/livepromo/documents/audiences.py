@@ -23,7 +23,7 @@ from livepromo.documents.fields import (
 )
 from livepromo.documents.shapes import SHAPES, fields_of
 from livepromo.documents.values import UNREADABLE, shown
-from livepromo.model.documents import (
+from livepromo.model.audiences import (
     AllOf,
     AnyOf,
     Audience,
@@ -36,11 +36,11 @@ from livepromo.model.documents import (
     Interest,
     NoneOf,
     OnList,
-    Op,
     Sample,
     Span,
     Within,
 )
+from livepromo.model.conditions import Op
 
 DEEPEST = 8
 MOST = 200

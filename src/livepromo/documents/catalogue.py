@@ -10,8 +10,8 @@ from typing import assert_never
 import msgspec
 
 from livepromo.documents.reading import ReadDocument, documents_of
+from livepromo.model.audiences import Audience, InSegment, OnList, leaves_of
 from livepromo.model.documents import (
-    Audience,
     Campaign,
     Coupon,
     CouponReward,
@@ -19,11 +19,9 @@ from livepromo.model.documents import (
     Document,
     Endpoint,
     FromList,
-    InSegment,
     Item,
     ItemGift,
     Live,
-    OnList,
     Partner,
     Points,
     Reward,
@@ -33,7 +31,6 @@ from livepromo.model.documents import (
     VoucherReward,
     Wallet,
     key_of,
-    leaves_of,
 )
 from livepromo.model.formats import FormatError
 from livepromo.model.ids import CampaignId

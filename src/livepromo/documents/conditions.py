@@ -5,7 +5,7 @@ from __future__ import annotations
 from livepromo.documents.fields import LONGEST_PROPERTY, Part, parts, scalar, text, word
 from livepromo.documents.shapes import fields_of
 from livepromo.documents.values import UNREADABLE, shown
-from livepromo.model.documents import Condition, Op
+from livepromo.model.conditions import Condition, Op
 from livepromo.model.records import Scalar
 
 

@@ -21,7 +21,8 @@ from livepromo.documents.fields import (
     SECRET_PATTERN,
 )
 from livepromo.model.amounts import MILLI_DECIMALS, Rounding
-from livepromo.model.documents import KINDS, CouponType, Favor, OnInsufficient, Op, Retrigger
+from livepromo.model.conditions import Op
+from livepromo.model.documents import KINDS, CouponType, Favor, OnInsufficient, Retrigger
 
 Schema = dict[str, Any]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from livepromo.model.documents import Campaign, Document, FromList, Live, Past, Sample, Segment, UserList, kind_of
+from livepromo.model.audiences import Sample
+from livepromo.model.documents import Campaign, Document, FromList, Live, Past, Segment, UserList, kind_of
 
 
 class Unsupported(NamedTuple):

@@ -10,8 +10,10 @@ import msgspec
 from livepromo.behaviour.conditions import compile_where
 from livepromo.documents.catalogue import Catalogue, Entry, State
 from livepromo.engine.owing import Occasion, Owing, compile_reward
+from livepromo.model.audiences import Sample
+from livepromo.model.conditions import Condition, Op
 from livepromo.model.decisions import Candidate, Denial, Reason, grant_id
-from livepromo.model.documents import Campaign, Condition, Live, Op, Sample
+from livepromo.model.documents import Campaign, Live
 from livepromo.model.ids import CampaignId, UserId, sampled
 from livepromo.model.records import Properties, Scalar
 

@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import assert_never
 
 import msgspec
 
 from livepromo.model.amounts import Rounding
+from livepromo.model.audiences import Audience
+from livepromo.model.conditions import Condition
 from livepromo.model.ids import CampaignId
 from livepromo.model.records import Scalar
-
-
-class Op(StrEnum):
-    """The operators of conditions."""
-
-    EQ = "eq"
-    NE = "ne"
-    IN = "in"
-    NOT_IN = "not_in"
-    GT = "gt"
-    GTE = "gte"
-    LT = "lt"
-    LTE = "lte"
-    BETWEEN = "between"
-    CONTAINS = "contains"
-    STARTS_WITH = "starts_with"
-    EXISTS = "exists"
-    NOT_EXISTS = "not_exists"
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """One condition on a property; `values` are one for most operators, two for between, none for exists, any number for in."""
-
-    property: str
-    op: Op
-    values: tuple[Scalar, ...] = ()
 
 
 class Unless(msgspec.Struct, frozen=True):
@@ -82,104 +57,6 @@ class FromList(msgspec.Struct, frozen=True, tag="list"):
 
 
 Qualify = Live | Past | FromList
-
-
-class Back(msgspec.Struct, frozen=True, tag="back"):
-    """A look-back: [decision - duration, decision]."""
-
-    duration_ms: int
-
-
-class Span(msgspec.Struct, frozen=True, tag="span"):
-    """A look-back: [from, to), but never what is after the decision."""
-
-    from_ms: int
-    to_ms: int
-
-
-Within = Back | Span
-
-
-class Count(msgspec.Struct, frozen=True):
-    """How often something was done: two values for between, one for eq, gt, gte, lt and lte."""
-
-    op: Op
-    values: tuple[int, ...]
-
-
-class Did(msgspec.Struct, frozen=True, tag="did"):
-    """Who did any of the events so often (R6); `within` None: since the document was first published, and what the topic then held."""
-
-    events: tuple[str, ...]
-    where: tuple[Condition, ...] = ()
-    count: Count = Count(Op.GTE, (1,))
-    within: Within | None = None
-
-
-class DidNot(msgspec.Struct, frozen=True, tag="did_not"):
-    """Who did none of the events, not once (R7)."""
-
-    events: tuple[str, ...]
-    where: tuple[Condition, ...] = ()
-    within: Within | None = None
-
-
-class InSegment(msgspec.Struct, frozen=True, tag="segment"):
-    """Who is in a saved segment (R5)."""
-
-    segment: str
-
-
-class OnList(msgspec.Struct, frozen=True, tag="on_list"):
-    """Who is on a list."""
-
-    list: str
-
-
-class HasProperty(msgspec.Struct, frozen=True, tag="property"):
-    """Who has such a user property (R8)."""
-
-    condition: Condition
-
-
-class Interest(msgspec.Struct, frozen=True, tag="interest"):
-    """Who shows a value in that share of an event's occurrences (R9), in thousandths of a percent; None: predominantly."""
-
-    event: str
-    property: str
-    value: Scalar
-    share_milli: int | None
-    within: Within | None = None
-
-
-class Sample(msgspec.Struct, frozen=True, tag="sample"):
-    """An audience: so many thousandths of a percent of all users."""
-
-    percent_milli: int
-
-
-class AllOf(msgspec.Struct, frozen=True, tag="all"):
-    """Who is in every one of the audiences. `same`: for one value of each of these, its own `did` and `did_not` (R10); in order, once."""
-
-    members: tuple[Audience, ...]
-    same: tuple[str, ...] = ()
-
-
-class AnyOf(msgspec.Struct, frozen=True, tag="any"):
-    """Who is in at least one of the audiences."""
-
-    members: tuple[Audience, ...]
-
-
-class NoneOf(msgspec.Struct, frozen=True, tag="none"):
-    """Who is in none of the audiences."""
-
-    members: tuple[Audience, ...]
-
-
-Leaf = Did | DidNot | InSegment | OnList | HasProperty | Interest | Sample
-Group = AllOf | AnyOf | NoneOf
-Audience = Leaf | Group
 
 
 class Flat(msgspec.Struct, frozen=True, tag="flat"):
@@ -520,14 +397,3 @@ def kind_of(document: Document) -> str:
 def key_of(document: Document) -> str:
     """Return `kind/id`, by which documents are named everywhere."""
     return f"{kind_of(document)}/{document.id}"
-
-
-def leaves_of(audience: Audience) -> tuple[Leaf, ...]:
-    """Return the leaves of an audience, in the order written."""
-    match audience:
-        case AllOf() | AnyOf() | NoneOf():
-            return tuple(leaf for member in audience.members for leaf in leaves_of(member))
-        case Did() | DidNot() | InSegment() | OnList() | HasProperty() | Interest() | Sample():
-            return (audience,)
-        case _:
-            assert_never(audience)

@@ -13,8 +13,9 @@ from livepromo.documents import catalogue
 from livepromo.engine.partition import Batch, Horizons, State, advance
 from livepromo.engine.plan import compile_plan
 from livepromo.ledger.deciding import within_limits
+from livepromo.model.audiences import Sample
 from livepromo.model.decisions import Candidate, Denial
-from livepromo.model.documents import Campaign, Credits, Custom, Document, Earn, Live, Per, Percent, Points, Sample, key_of
+from livepromo.model.documents import Campaign, Credits, Custom, Document, Earn, Live, Per, Percent, Points, key_of
 from livepromo.model.ids import sampled
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import Event, Malformed, Profile

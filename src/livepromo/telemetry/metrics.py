@@ -80,11 +80,11 @@ class Metrics:
     table_errors_total = CounterOf("calls to Redis that failed", kind=("connection", "timeout", "readonly", "oom", "loading", "other"))
     table_regressions_total = CounterOf("Redis was older than the ledger and was brought up from it")
 
-    webhook_calls_total = CounterOf("calls to endpoints", exposed=False, endpoint=_ANY, outcome=_ANY)
-    webhook_seconds = HistogramOf("a call to an endpoint", _WAITS, exposed=False, endpoint=_ANY)
-    webhook_pending = GaugeOf("calls not made yet", exposed=False, endpoint=_ANY)
-    webhook_oldest_pending_timestamp_seconds = GaugeOf("when the oldest call was owed", exposed=False, endpoint=_ANY)
-    webhook_circuit_open = GaugeOf("1 while no calls are tried", exposed=False, endpoint=_ANY)
+    webhook_calls_total = CounterOf("calls to endpoints", endpoint=_ANY, outcome=("ok", "refused", "failed", "timeout", "blocked"))
+    webhook_seconds = HistogramOf("a call to an endpoint", _WAITS, endpoint=_ANY)
+    webhook_pending = GaugeOf("calls not made yet", endpoint=_ANY)
+    webhook_oldest_pending_timestamp_seconds = GaugeOf("since when the oldest call is owed; 0 while none is", endpoint=_ANY)
+    webhook_circuit_open = GaugeOf("1 while no calls are tried", endpoint=_ANY)
 
     invariant_violations_total = CounterOf("must stay 0; a worker that sees one ends", invariant=_ANY)
     loop_lag_seconds = HistogramOf("how long the event loop was busy", _FAST)

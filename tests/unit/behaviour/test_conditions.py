@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from livepromo.behaviour.conditions import compile_where
-from livepromo.model.documents import Condition, Op
+from livepromo.model.conditions import Condition, Op
 
 NESTED = [[], {}, [1], {"a": 1}, ["x"]]
 NO_VALUE = object()

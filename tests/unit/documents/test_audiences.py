@@ -7,33 +7,25 @@ from typing import Any
 import pytest
 
 from livepromo.documents.conditions import Op
-from livepromo.model.documents import (
+from livepromo.model.audiences import (
     AllOf,
     AnyOf,
     Audience,
     Back,
-    Campaign,
-    Condition,
     Count,
     Did,
     DidNot,
-    FromList,
     HasProperty,
     InSegment,
     Interest,
-    Live,
     NoneOf,
     OnList,
-    Past,
-    Retrigger,
-    Same,
     Sample,
-    Segment,
     Span,
-    Unless,
-    When,
     leaves_of,
 )
+from livepromo.model.conditions import Condition
+from livepromo.model.documents import Campaign, FromList, Live, Past, Retrigger, Same, Segment, Unless, When
 from unit.documents.builders import GONE, WORLD, a_campaign, found, meaning, problems_of, sent
 from unit.documents.test_checking import BAD_DURATIONS, BAD_INSTANTS, BAD_TEXTS, each
 

@@ -10,10 +10,11 @@ import pytest
 
 from livepromo.documents.files import check_content
 from livepromo.model.amounts import Rounding
+from livepromo.model.audiences import Sample
+from livepromo.model.conditions import Condition, Op
 from livepromo.model.documents import (
     Budget,
     Campaign,
-    Condition,
     EventProperty,
     Fact,
     FactOf,
@@ -22,12 +23,10 @@ from livepromo.model.documents import (
     Live,
     MetadataRow,
     OnInsufficient,
-    Op,
     Per,
     Percent,
     Points,
     Recurrence,
-    Sample,
     UserProperty,
     Validity,
     Wallet,

@@ -5,18 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from livepromo.model.decisions import Cause
-from livepromo.model.documents import (
-    Campaign,
-    EventProperty,
-    Fact,
-    FactOf,
-    Flat,
-    Literal,
-    Live,
-    MetadataRow,
-    Points,
-    UserProperty,
-)
+from livepromo.model.documents import Campaign, EventProperty, Fact, FactOf, Flat, Literal, Live, MetadataRow, Points, UserProperty
 from livepromo.model.ids import CampaignId, GrantId, UserId
 from livepromo.rewards.metadata import Facts, compile_metadata
 
