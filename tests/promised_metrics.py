@@ -53,11 +53,6 @@ NOT_YET = {
     "windows_open",
     "windows_total",
     "history_complete_since_timestamp_seconds",
-    "webhook_calls_total",
-    "webhook_seconds",
-    "webhook_pending",
-    "webhook_oldest_pending_timestamp_seconds",
-    "webhook_circuit_open",
 }
 
 

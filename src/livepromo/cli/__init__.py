@@ -43,6 +43,10 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
         },
         "Compare Redis with the ledger topic, or fill it from there.",
     ),
+    "webhooks": (
+        {"test": ("livepromo.cli.webhooks:call_endpoint", "Call an endpoint, marked as a test.")},
+        "Calls to endpoints: try one out.",
+    ),
     "log": ("livepromo.cli.log:log", "Write one partition's records and control entries to a file."),
 }
 """Name → (import path or commands below it, what it is for in a line)."""

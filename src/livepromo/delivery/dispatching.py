@@ -23,6 +23,7 @@ from livepromo.telemetry.metrics import Metrics
 
 MOST_PENDING: Final = 1_000_000
 FETCHED: Final = 64  # bodies of calls whose turn comes next, held for each endpoint
+_OLDEST_S: Final = 16
 log = Log("delivery.dispatching")
 
 
@@ -86,23 +87,30 @@ class _Lane:
         self.probing = False
         self.fetching = False
         self.circuit: Circuit = CLOSED
-        self.owed: dict[int, int] = {}  # how many are owed since each second
+        self.owed: dict[int, tuple[int, int]] = {}  # how many are owed since each span of seconds, and the oldest that ever was
         self.count = 0
         self.timer: Timer | None = None
         self.calls = {kind: metrics.webhook_calls_total.labels(endpoint=name, outcome=kind.value) for kind in OutcomeKind}
         self.seconds = metrics.webhook_seconds.labels(endpoint=name)
 
-    def owe(self, pending: Pending) -> None:
-        self.owed[pending.owed_s] = self.owed.get(pending.owed_s, 0) + 1
+    def owe(self, owed_s: int) -> None:
+        span = owed_s // _OLDEST_S
+        count, oldest_s = self.owed.get(span, (0, owed_s))
+        self.owed[span] = (count + 1, min(oldest_s, owed_s))
         self.count += 1
 
     def owe_no_more(self, owed_s: int) -> None:
-        left = self.owed[owed_s] - 1
-        if left:
-            self.owed[owed_s] = left
+        span = owed_s // _OLDEST_S
+        count, oldest_s = self.owed[span]
+        if count > 1:
+            self.owed[span] = (count - 1, oldest_s)
         else:
-            del self.owed[owed_s]
+            del self.owed[span]
         self.count -= 1
+
+    def oldest_s(self) -> int:
+        """Return since when the oldest call is owed, which may be some seconds too early; 0 while none is."""
+        return self.owed[min(self.owed)][1] if self.owed else 0
 
     def has_due(self, now_ms: int) -> bool:
         next_ms = self.waiting.next_ms
@@ -167,7 +175,7 @@ class Dispatcher:
         if not tries.next_ms:
             tries = Tries(next_ms=now_ms)  # behind those whose turn was before
         pending = Pending(place, max(0, owed_ms // 1000), tries)
-        lane.owe(pending)
+        lane.owe(pending.owed_s)
         self._pending += 1
         if call is not None and due and len(lane.ready) < FETCHED and not lane.fetching and not lane.has_due(now_ms):
             lane.ready.append((pending, call))
@@ -235,7 +243,7 @@ class Dispatcher:
         for lane in self._lanes.values():
             self._metrics.webhook_pending.labels(endpoint=lane.name).set(lane.count)
             oldest = self._metrics.webhook_oldest_pending_timestamp_seconds.labels(endpoint=lane.name)
-            oldest.set(min(lane.owed) if lane.owed else 0)
+            oldest.set(lane.oldest_s())
             self._metrics.webhook_circuit_open.labels(endpoint=lane.name).set(lane.circuit.is_open)
 
     # -- one lane

@@ -112,6 +112,7 @@ class _Run:
         """Start everything but the traffic; returns when every partition has taken the documents."""
         own = {"REDIS": self._start_redis(), **(self._start_kafka() if self._asked.kafka else self._start_embedded())}
         own |= {"EMBEDDED": "false" if self._asked.kafka else "true", "TRUST_PRODUCER_TIME": "false" if self._asked.kafka else "true"}
+        own["ALLOW_HTTP"] = "true"  # endpoints on this machine
         self._environ = self._outside | {PREFIX + name: value for name, value in own.items()}
         self._settings = settings = load(self._environ)
         if self._asked.kafka:
