@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
-from livepromo.delivery.pending import ROW_BYTES, Pending, pack, unpack
+from livepromo.delivery.pending import Pending, Place, pack, unpack
 from livepromo.delivery.retries import Tries
 
+ROW_BYTES: Final = len(pack(Pending(Place(0, 0), 0, Tries())))
 _SETTLED, _NEW, _WRITTEN = 0, 1, 2
 _FEW: Final = 1_000
 
@@ -96,8 +97,9 @@ class Kept:
     def discard(self, place: int) -> None:
         """Forget a call that is written down as settled, if it is remembered."""
         if place in self:
+            at = self._at(place)
+            self._flags[at] = _NEW  # nothing is to be written of it
             self.settle(place)
-            self._gone.clear()
 
     def changed(self, most: int) -> list[Entry]:
         """Return up to so many calls that have changed, and take them for written down."""
@@ -129,6 +131,10 @@ class Kept:
     def entries(self) -> Iterator[Entry]:
         """Yield the calls, in order of place; nothing may change meanwhile."""
         return (self._entry(at) for at, flag in enumerate(self._flags) if flag != _SETTLED)
+
+    def endpoint(self, place: int) -> str:
+        """Return the endpoint that a call is for."""
+        return self._names[self._endpoints[self._at(place)]]
 
     def _at(self, place: int) -> int:
         at = bisect_left(self._places, place)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from livepromo.delivery.kept import Entry
-from livepromo.delivery.pending import ROW_BYTES, pack, unpack
+from livepromo.delivery.kept import ROW_BYTES, Entry
+from livepromo.delivery.pending import pack, unpack
 from livepromo.ledger.formats import unversioned, versioned
 
 FORMAT = 1

@@ -165,7 +165,6 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
             )
         )  # fmt: skip
 
-
     def call_body(self) -> bytes:
         """Return what the endpoint of a custom reward is sent; every repeat is the same, byte for byte."""
         c = self.candidate

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, NoReturn
@@ -22,10 +23,12 @@ from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
 from livepromo.settings import Stage as StageName
 from livepromo.streaming.errors import DoesNotFitError, UnavailableError
 from livepromo.streaming.kafka_log import KafkaLog
+from livepromo.streaming.offsets import Partition
 from livepromo.streaming.producer import Outbox
 from livepromo.telemetry import clock
 from livepromo.telemetry.health import Health, bind, measure_loop
 from livepromo.telemetry.metrics import Metrics, tzdata_version
+from livepromo.worker.calling import Calling
 from livepromo.worker.checks import dead_letter_bytes
 from livepromo.worker.decide import DecideOwner
 from livepromo.worker.deliver import DeliverOwner
@@ -74,6 +77,7 @@ class Worker:
         self._running = len(stages)
         self.shared: Shared | None = None
         self.publications: Publications | None = None
+        self.calling: Calling | None = None
         self.table: RedisTable | None = None
         self.shelf: TopicShelf | None = None
         self.app = faust.App(
@@ -142,6 +146,7 @@ class Worker:
                 denied=DENIED_TOPIC,
                 dead_letters=settings.topic("dead-letters"),
                 webhooks=settings.topic("webhooks"),
+                dead_webhooks=settings.topic("webhooks.dead-letters"),
                 event_partitions=await outbox.partitions(settings.events),
                 candidate_partitions=await outbox.partitions(settings.topic("candidates")),
                 granted_partitions=await outbox.partitions(GRANTED_TOPIC),
@@ -163,6 +168,10 @@ class Worker:
             void = self.metrics.void_records_total.labels(topic=codes)
             self.shelf = TopicShelf(kafka_log, codes, topics.candidate_partitions, chunks, monotonic=clock.monotonic_s, void=void.inc)
             await self.shared.patiently("the catalogue", self.publications.follow)
+            if any(stage.name == "deliver" for stage in self.stages):
+                self.calling = Calling(self.shared, settings, self.end)
+                self._closing.append(self.calling.close)
+                self.calling.know(self.publications.newest)
             health = Health(self.metrics.registry, self._not_live, self._not_ready)
             self._closing.append(health.stop)
             await health.start(self.listening)
@@ -195,7 +204,11 @@ class Worker:
         return DecideOwner(partition, shared, table, shelf)
 
     def _deliver_owner(self, partition: int) -> DeliverOwner:
-        return DeliverOwner(partition, self._made()[0])
+        assert self.calling is not None, "prepared before any stage takes a partition"
+        feed = next(stage.feed for stage in self.stages if stage.name == "deliver")
+        assert feed is not None
+        may_begin = partial(feed.owns, Partition(self.settings.topic("ledger"), partition))
+        return DeliverOwner(partition, self._made()[0], self.calling.partition(partition, may_begin))
 
     # -- timers: they only ask the lanes to look, and watch
 
@@ -203,12 +216,7 @@ class Worker:
         async def look() -> None:
             if self.shared is None or self.publications is None:
                 return
-            try:
-                await self.publications.follow()
-            except UnavailableError as error:
-                log.warning("the catalogue cannot be followed: %s", error)
-            except _FITS_NOT as error:
-                self.end(error)
+            await self._follow(self.publications)
             for stage in self.stages:
                 stage.lanes.look()
 
@@ -218,6 +226,8 @@ class Worker:
             shared, publications, table, shelf = self._made()
             for stage in self.stages:
                 stage.report_lag()
+            if self.calling is not None:
+                self.calling.report()
             decided = next((stage.owners for stage in self.stages if stage.name == "decide"), {})
             try:
                 await report_campaigns(publications.newest, table, shelf, decided, shared, clock.wall_ms())
@@ -226,6 +236,16 @@ class Worker:
 
         self.app.timer(LOOK_S)(look)
         self.app.timer(REPORT_S)(report)
+
+    async def _follow(self, publications: Publications) -> None:
+        try:
+            await publications.follow()
+        except UnavailableError as error:
+            log.warning("the catalogue cannot be followed: %s", error)
+        except _FITS_NOT as error:
+            self.end(error)
+        if self.calling is not None:
+            self.calling.know(publications.newest)
 
     def _not_live(self) -> list[str]:
         now = clock.monotonic_s()

@@ -25,6 +25,10 @@ STEPS: Final = frozenset({
     "takeover.claimed",
     "takeover.restored",
     "takeover.named",
+    "calls.claimed",
+    "calls.given_up",
+    "calls.named",
+    "calls.noted",
     "catalogue.entry_appended",
     "renew.claimed",
 })  # fmt: skip

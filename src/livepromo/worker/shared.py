@@ -35,6 +35,7 @@ class Topics:
     denied: str
     dead_letters: str
     webhooks: str
+    dead_webhooks: str
     event_partitions: int
     candidate_partitions: int
     granted_partitions: int
