@@ -1,0 +1,129 @@
+"""Custom rewards arrive: every call that a grant owes is made, under the same id, with the same bytes, signed; and no other."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from livepromo.sandbox.servers import KafkaCluster, RedisServer
+from receiving import Receiver
+from whole import GRANTED, In, Installation, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(300)]
+
+SECRET = "whsec_" + base64.b64encode(b"of the gift shop, 24 byte").decode()
+DOCUMENTS = """
+kind: item
+id: watch
+---
+kind: wallet
+id: ext-cash
+external: true
+decimals: 2
+---
+kind: endpoint
+id: gifts
+url: {url}/gifts
+secret: gifts
+headers: {{x-shop: north}}
+---
+kind: endpoint
+id: credits
+url: {url}/credits
+---
+kind: campaign
+id: watches
+qualify: {{live: {{event: Charged}}}}
+when: {{start: "2025-01-01T00:00Z"}}
+reward:
+  custom:
+    endpoint: gifts
+    item: watch
+    metadata: [{{key: order, from: event.Order ID}}, {{key: plan, from: user.plan}}]
+---
+kind: campaign
+id: cashback
+qualify: {{live: {{event: Charged}}}}
+when: {{start: "2025-01-01T00:00Z"}}
+reward:
+  custom:
+    endpoint: credits
+    credits: {{wallet: ext-cash, earn: {{percent: 10, of: Amount}}}}
+    identifiers: {{user_id: customerId}}
+"""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def installation(kafka: KafkaCluster, redis_server: RedisServer, receiver: Receiver, name: str, tmp_path: Path) -> Iterator[Installation]:
+    installation = Installation(
+        kafka.bootstrap, redis_server.url, name, tmp_path, partitions=2, allow_http="true", secret_gifts=SECRET
+    )
+    (tmp_path / "documents.yaml").write_text(DOCUMENTS.format(url=f"http://127.0.0.1:{receiver.port}"))
+    yield installation
+    installation.close()
+
+
+def a_profile(user: str) -> In:
+    properties = {"email": f"{user}@mail.example", "phone": f"+44 20 {user}", "plan": "gold"}
+    return In(user, json.dumps({"type": "profile", "user": user, "ts": 1_764_547_100_000, "properties": properties}).encode())
+
+
+def a_charge(user: str, number: int) -> In:
+    properties = {"Amount": 12.5 + number, "Order ID": f"o-{number}"}
+    return In(
+        user,
+        json.dumps(
+            {"user": user, "event": "Charged", "id": f"e-{number}", "ts": 1_764_547_200_000 + number, "properties": properties}
+        ).encode(),
+    )
+
+
+def granted(installation: Installation) -> dict[str, dict[str, object]]:
+    return {json.loads(one.value or b"")["grant_id"]: json.loads(one.value or b"") for one in installation.read(GRANTED)}
+
+
+def test_every_grant_is_called_once_with_the_body_that_the_rules_say_and_a_signature_that_verifies(
+    installation: Installation, receiver: Receiver, tmp_path: Path
+) -> None:
+    worker = installation.worker()
+    installation.cli("apply", tmp_path / "documents.yaml")
+    installation.send([a_profile(f"u{n}") for n in range(5)])
+    installation.send([a_charge(f"u{n % 5}", n) for n in range(200)])
+    installation.until_done()
+    until(lambda: len(receiver.taken()) == 400, 30, "all calls arrive")
+    assert worker.stop() == 0
+
+    grants = granted(installation)
+    assert receiver.taken().keys() == grants.keys()
+    for arrived in receiver.arrived:
+        grant = grants[arrived.id]
+        reward = grant["reward"]
+        assert isinstance(reward, dict)
+        user = grant["user"]
+        item = grant["campaign"] == "watches"
+        payload = reward["payload"]
+        expected = payload | {"user": payload["user"] | {"email": f"{user}@mail.example", "phone": f"+44 20 {user}"}}
+        assert json.loads(arrived.body) == expected
+        assert list(json.loads(arrived.body)["user"]) == ["userId" if item else "customerId", "email", "phone"]
+        assert arrived.path == ("/gifts" if item else "/credits")
+        assert arrived.headers["idempotency-key"] == arrived.headers["livepromo-grant-id"] == arrived.id
+        assert arrived.headers["livepromo-campaign"] == grant["campaign"]
+        assert arrived.headers["livepromo-revision"] == "1"
+        assert arrived.headers.get("livepromo-item") == ("watch" if item else None)
+        assert arrived.headers.get("livepromo-wallet") == (None if item else "ext-cash")
+        assert arrived.headers.get("x-shop") == ("north" if item else None)
+        assert ("webhook-signature" in arrived.headers) == item
+        if item:
+            assert arrived.verifies(SECRET)
+            assert not arrived.verifies(SECRET, body=arrived.body.replace(b"watch", b"boat").replace(b"gold", b"lead"))
