@@ -66,9 +66,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def installation(kafka: KafkaCluster, redis_server: RedisServer, receiver: Receiver, name: str, tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(
-        kafka.bootstrap, redis_server.url, name, tmp_path, partitions=2, allow_http="true", secret_gifts=SECRET
-    )
+    installation = Installation(kafka.bootstrap, redis_server.url, name, tmp_path, partitions=2, allow_http="true", secret_gifts=SECRET)
     (tmp_path / "documents.yaml").write_text(DOCUMENTS.format(url=f"http://127.0.0.1:{receiver.port}"))
     yield installation
     installation.close()
@@ -127,3 +125,57 @@ def test_every_grant_is_called_once_with_the_body_that_the_rules_say_and_a_signa
         if item:
             assert arrived.verifies(SECRET)
             assert not arrived.verifies(SECRET, body=arrived.body.replace(b"watch", b"boat").replace(b"gold", b"lead"))
+
+
+def test_a_call_that_is_refused_three_times_is_listed_and_arrives_when_it_is_sent_again(
+    installation: Installation, receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.answer = lambda path, headers: 410 if path == "/gifts" else 200  # noqa: ARG005
+    worker = installation.worker()
+    installation.cli("apply", tmp_path / "documents.yaml")
+    installation.send([a_profile("u1"), *(a_charge("u1", n) for n in range(3))])
+    installation.until_done()
+
+    def listed(*words: str) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = json.loads(installation.cli("webhooks", "list", "--json", *words).stdout)
+        return found
+
+    until(lambda: len(listed()) == 3, 60, "three calls are given up")
+    assert len(receiver.taken()) == 3, "those to the other endpoint"
+    owed = {name for name, grant in granted(installation).items() if grant["campaign"] == "watches"}
+    for one in listed():
+        assert one["grant_id"] in owed
+        assert [one[name] for name in ("campaign", "endpoint", "status", "reason", "attempts")] == [
+            "watches",
+            "gifts",
+            410,
+            "status 410",
+            3,
+        ]
+    assert [one.status for one in receiver.arrived if one.path == "/gifts"] == [410] * 9
+    assert listed("--endpoint", "credits") == []
+    assert len(listed("--since", "1h")) == 3
+    shown = installation.cli("webhooks", "list").stdout
+    assert b"status 410" in shown
+    assert b"mail.example" not in shown
+    assert b"u1" not in shown
+
+    receiver.answer = lambda path, headers: 200  # noqa: ARG005
+    first = str(listed()[0]["grant_id"])
+    installation.cli("webhooks", "replay", code=2)
+    installation.cli("webhooks", "replay", "gr_unknown", code=1)
+    installation.cli("webhooks", "replay", first)
+    until(lambda: first in receiver.taken(), 30, "the one that was named arrives")
+    assert first not in {one["grant_id"] for one in listed()}
+    assert json.loads(installation.cli("webhooks", "replay", "--endpoint", "gifts", "--json").stdout) == {"sent": 2, "gone": 0}
+    until(lambda: len(receiver.taken("/gifts")) == 3, 30, "the others arrive")
+    assert listed() == []
+    assert worker.stop() == 0
+    for name in owed:
+        assert len({one.body for one in receiver.arrived if one.id == name}) == 1, "the same bytes, at every try"
+    worker = installation.worker()
+    installation.send([a_charge("u1", 3)])
+    installation.until_done()
+    until(lambda: len(receiver.taken()) == 8, 30, "what is granted after a restart arrives")
+    assert worker.stop() == 0
+    assert {len(calls) for calls in receiver.taken().values()} == {1}, "nothing is made again after a clean end"
