@@ -22,9 +22,11 @@ from livepromo.behaviour.decoding import decode
 from livepromo.documents.catalogue import Catalogue, Publication, key_of, take
 from livepromo.documents.files import read_files
 from livepromo.engine.boundary import decode_all
+from livepromo.engine.horizons import Horizons
 from livepromo.engine.journalling import Surroundings, merge_ids, parts_of
-from livepromo.engine.partition import Batch, Horizons, State, advance, merge
+from livepromo.engine.partition import Batch, advance
 from livepromo.engine.plan import Plan, compile_plan
+from livepromo.engine.state import State, merge
 from livepromo.ledger.deciding import Row, decide_all
 from livepromo.ledger.entries import encode, grant_entry
 from livepromo.ledger.sources import CandidateBatch, decode_batch, encode_batch

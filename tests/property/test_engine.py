@@ -20,7 +20,7 @@ from livepromo.documents.files import check_content
 from livepromo.documents.reading import documents_of
 from livepromo.documents.references import check_documents
 from livepromo.engine import partition
-from livepromo.engine.partition import Horizons
+from livepromo.engine.horizons import Horizons
 from livepromo.simulation import run
 from livepromo.simulation.run import Simulation, decision_line, run_recorded
 from property.restated import DAY, Document, Recount, Sent, decimal_text, tree_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
-from livepromo.engine.partition import Horizons
+from livepromo.engine.horizons import Horizons
 from livepromo.telemetry.metrics import Metrics
 from livepromo.worker.decide import DecideOwner
 from livepromo.worker.deliver import DeliverOwner

@@ -260,7 +260,7 @@ def _judge_owners(world: World, counted: list[Counted]) -> list[str]:
     for number, state in world.states.items():
         partition = counted[number]
         profiles = {user: {k: v for k, v in known.items() if v is not None} for user, known in partition.profiles.items()}
-        found = {user: known.properties for user, known in state.users.items() if known.properties}
+        found = {user: known for user in state.users if (known := state.user(user).properties)}
         if found != {user: known for user, known in profiles.items() if known}:
             problems.append(f"the last owner of events[{number}] knows the profiles {found} instead of {profiles}")
         horizons = world.horizons

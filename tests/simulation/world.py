@@ -13,7 +13,8 @@ from unittest.mock import patch
 
 from livepromo.documents.catalogue import Intervention, Publication, encode
 from livepromo.engine import journalling, partition
-from livepromo.engine.partition import Horizons, State
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.state import State
 from livepromo.ledger.shelf import MemoryShelf
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
 from livepromo.worker import decide, match

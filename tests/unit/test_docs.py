@@ -17,7 +17,7 @@ from livepromo.cli import COMMANDS, _app, _with_standard_streams
 from livepromo.documents.files import check_content, read_files
 from livepromo.documents.reading import Problem, ReadDocument, documents_of, read_text
 from livepromo.documents.references import check_documents
-from livepromo.engine.partition import Horizons
+from livepromo.engine.horizons import Horizons
 from livepromo.model.decisions import Reason
 from livepromo.model.documents import Campaign, Document, Wallet
 from livepromo.model.records import DeadReason

@@ -192,3 +192,51 @@ def test_topics_and_groups_stand_under_the_namespace() -> None:
 def test_events_cannot_be_a_topic_that_livepromo_writes(events: str) -> None:
     with pytest.raises(SettingsError, match="LIVEPROMO_EVENTS"):
         load({"LIVEPROMO_EVENTS": events})
+
+
+def test_without_the_setting_endpoints_are_called_over_https_alone() -> None:
+    assert load({}).allow_http is False
+    assert load({"LIVEPROMO_ALLOW_HTTP": "true"}).allow_http is True
+    with pytest.raises(SettingsError, match=r'LIVEPROMO_ALLOW_HTTP is "yes": it must be true or false'):
+        load({"LIVEPROMO_ALLOW_HTTP": "yes"})
+
+
+@pytest.mark.parametrize("variable", ["LIVEPROMO_SECRET_GIFT_API", "LIVEPROMO_SECRET_gift-api", "LIVEPROMO_SECRET_Gift.Api"])
+def test_a_secret_is_found_by_the_name_that_a_document_gives(variable: str) -> None:
+    secrets = load({variable: "one two"}).secrets
+    assert secrets.text_of("gift-api") == secrets.text_of("gift.api") == "one two"
+    assert secrets.text_of("gift") is None
+
+
+def test_a_secret_in_a_file_can_be_exchanged_while_it_is_in_use(tmp_path: Path) -> None:
+    file = tmp_path / "gift"
+    file.write_text("old\n")
+    secrets = load({"LIVEPROMO_SECRET_GIFT_API_FILE": str(file)}).secrets
+    assert secrets.text_of("gift-api") == "old"
+    file.write_text("new\nold\n")
+    assert secrets.text_of("gift-api") == "new\nold"
+    file.unlink()
+    with pytest.raises(SettingsError, match="LIVEPROMO_SECRET_GIFT_API_FILE: cannot read"):
+        secrets.text_of("gift-api")
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"LIVEPROMO_SECRET_A": ""}, "LIVEPROMO_SECRET_A is empty: it must hold a secret"),
+        ({"LIVEPROMO_SECRET_A_FILE": "/nowhere/secret"}, 'LIVEPROMO_SECRET_A_FILE: cannot read "/nowhere/secret"'),
+        ({"LIVEPROMO_SECRET_A": "x", "LIVEPROMO_SECRET_A_FILE": "/etc/hostname"}, "are both set, for the same secret"),
+        ({"LIVEPROMO_SECRET_A_B": "x", "LIVEPROMO_SECRET_a-b": "x"}, "are both set, for the same secret"),
+        ({"LIVEPROMO_SECRET_": "x"}, "names no secret"),
+        ({"LIVEPROMO_SECRET": "x"}, "LIVEPROMO_SECRET is no setting"),
+    ],
+    ids=["empty", "no file", "text and file", "same name", "no name", "misspelt"],
+)
+def test_a_secret_that_cannot_be_used_is_an_error_at_start(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load(environ)
+
+
+def test_settings_show_the_names_of_secrets_and_nothing_else_of_them() -> None:
+    assert "very-secret" not in repr(load({"LIVEPROMO_SECRET_GIFT": "very-secret"}))
+    assert "Secrets(GIFT)" in repr(load({"LIVEPROMO_SECRET_GIFT": "very-secret"}))

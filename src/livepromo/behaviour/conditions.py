@@ -7,11 +7,9 @@ from typing import Any, assert_never
 
 from livepromo.behaviour.decoding import normal_number
 from livepromo.model.conditions import Condition, Op
-from livepromo.model.records import Scalar
+from livepromo.model.records import SCALARS, Scalar
 
 Predicate = Callable[[Mapping[str, Any]], bool]
-
-_SCALARS = frozenset({str, bool, int, float})
 
 
 def compile_where(where: tuple[Condition, ...]) -> Predicate:
@@ -48,7 +46,7 @@ def compile_condition(condition: Condition) -> Predicate:
             return _is_one_of(name, values)
         case Op.NE | Op.NOT_IN:
             one_of = _is_one_of(name, values)
-            return lambda properties: type(properties.get(name)) in _SCALARS and not one_of(properties)
+            return lambda properties: type(properties.get(name)) in SCALARS and not one_of(properties)
         case Op.GT | Op.GTE | Op.LT | Op.LTE:
             return _compares(name, condition.op, values[0])
         case Op.BETWEEN:
@@ -57,7 +55,7 @@ def compile_condition(condition: Condition) -> Predicate:
         case Op.CONTAINS | Op.STARTS_WITH:
             return _is_text_with(name, condition.op, str(values[0]))
         case Op.EXISTS:
-            return lambda properties: type(properties.get(name)) in _SCALARS
+            return lambda properties: type(properties.get(name)) in SCALARS
         case Op.NOT_EXISTS:
             return lambda properties: properties.get(name) is None
         case _:
@@ -83,7 +81,7 @@ def _is_one_of(name: str, values: tuple[Scalar, ...]) -> Predicate:
         what = type(found)
         if what is bool:
             return found in booleans
-        return what in _SCALARS and found in others
+        return what in SCALARS and found in others
 
     return holds
 

@@ -118,7 +118,7 @@ async def _kafka_and_redis(settings: Settings) -> AsyncIterator[tuple[KafkaLog, 
 
 def _owner(settings: Settings, log: KafkaLog, redis: RedisTable, number: int, count: int) -> DecideOwner:
     """Return what owns a partition of the ledger in a worker; all that it is asked for here is to fold."""
-    from livepromo.engine.partition import Horizons  # noqa: PLC0415 - slow to import
+    from livepromo.engine.horizons import Horizons  # noqa: PLC0415 - slow to import
     from livepromo.ledger.shelf import MemoryShelf  # noqa: PLC0415
     from livepromo.streaming.producer import Outbox  # noqa: PLC0415
     from livepromo.telemetry.metrics import Metrics  # noqa: PLC0415

@@ -11,7 +11,7 @@ from livepromo.cli.surroundings import partitions
 from livepromo.settings import Settings, load
 
 if TYPE_CHECKING:
-    from livepromo.engine.partition import State
+    from livepromo.engine.state import State
     from livepromo.model.records import Position
     from livepromo.streaming.log import Log, LogRecord
 
@@ -57,10 +57,11 @@ async def log(partition: int, /, *, out: str) -> None:
 async def _state(kafka: Log, settings: Settings, partition: int) -> State:
     """Return the state of a partition as its journal has it now. Raises FormatError, UnavailableError."""
     from livepromo.engine.journalling import restore_part  # noqa: PLC0415 - slow to import
-    from livepromo.engine.partition import Horizons, State  # noqa: PLC0415
+    from livepromo.engine.state import State  # noqa: PLC0415
     from livepromo.streaming.journal import read_journal  # noqa: PLC0415
+    from livepromo.worker.horizons import horizons_of  # noqa: PLC0415
 
-    state, topic = State(Horizons(settings.lateness_ms, settings.repeats_ms, settings.ahead_ms)), settings.topic("state")
+    state, topic = State(horizons_of(settings)), settings.topic("state")
     async for some in read_journal(kafka, topic, partition, 0, await kafka.end(topic, partition)):
         for key, payload, _ in some:
             restore_part(state, key, payload)

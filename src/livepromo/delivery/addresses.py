@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
@@ -72,6 +75,7 @@ _ODD_PORTS: Final = frozenset({
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.ASCII | re.IGNORECASE)
 _ENDS_IN_A_NUMBER = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?$", re.ASCII | re.IGNORECASE)
 _LONGEST_NAME = 253
+_LOOK_UPS = 32
 
 
 class BlockedError(Exception):
@@ -145,20 +149,21 @@ def checked_url(text: str, *, allow_http: bool) -> URL:
     return url
 
 
-async def _look_up(host: str, port: int) -> Sequence[AddrInfo]:
-    import asyncio  # noqa: PLC0415 - only who looks up needs a loop
-
-    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-
-
 class Resolver(AbstractResolver):
     """Looks names up and gives no address out that is not allowed: where one of a name's is refused, all are.
 
     What it returns is what is connected to: there is no second look-up that could be answered otherwise.
     """
 
-    def __init__(self, *, loopback: bool = False, look_up: LookUp = _look_up) -> None:
-        self._loopback, self._look_up = loopback, look_up
+    def __init__(self, *, loopback: bool = False, look_up: LookUp | None = None) -> None:
+        self._loopback = loopback
+        self._look_up = self._ask_system if look_up is None else look_up
+        # Of its own: name servers that do not answer must not hold up who looks for Kafka. A name is looked up once at a time.
+        self._threads = ThreadPoolExecutor(_LOOK_UPS, "look-up")
+
+    async def _ask_system(self, host: str, port: int) -> Sequence[AddrInfo]:
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         """Return the addresses of a host, as aiohttp wants them. Raises BlockedError; OSError where there are none."""
@@ -177,7 +182,8 @@ class Resolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Look nothing up any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def guarded_socket(info: AddrInfo, *, loopback: bool) -> socket.socket:

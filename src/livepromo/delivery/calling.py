@@ -68,7 +68,7 @@ class Caller:
     ) -> None:
         self._secrets, self._allow_http, self._wall_ms = secrets, allow_http, wall_ms
         self._ready: dict[str, _Ready] = {}
-        self._resolver = Resolver(loopback=allow_http) if look_up is None else Resolver(loopback=allow_http, look_up=look_up)
+        self._resolver = Resolver(loopback=allow_http, look_up=look_up)
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -111,10 +111,11 @@ class Caller:
         return Outcome(kind, why, status, detail, wait_ms, clock.monotonic_s() - began_s)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; no call can be made any more."""
         if self._session is not None:
             await self._session.close()
             self._session = None
+        await self._resolver.close()
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -16,11 +16,11 @@ _NEXT: Final = struct.Struct(">Q")
 _MARK: Final = slice(8, 12)  # the partition
 _OWED: Final = struct.Struct(">I")
 _OWED_AT: Final = 28
-_WHYS: Final = list(Why)
+_WHYS: Final = list(Why)  # by number; rows are also kept in Kafka, so a new one comes last
 _WHY_NUMBERS: Final = {why: number for number, why in enumerate(_WHYS)}
-_NONE = -1
-_MOST_ATTEMPTS = 65_535
-_FEW = 1024  # finished places that are not worth moving the others for
+_NONE: Final = -1
+_MOST_ATTEMPTS: Final = 65_535
+_FEW: Final = 1024  # finished places that are not worth moving the others for
 
 
 class Place(NamedTuple):

@@ -74,7 +74,10 @@ class State(StrEnum):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A document as it is in force: its revision, when it was first published, when and by whom this revision was."""
+    """A document as it is in force: its revision, when it was first published, when and by whom this revision was.
+
+    `absences` are what each revision of a campaign with `unless`, the first on, says of windows: those that it opened keep to it (A3).
+    """
 
     document: Document
     revision: int
@@ -82,6 +85,7 @@ class Entry(msgspec.Struct, frozen=True):
     published_ms: int
     by: str
     state: State
+    absences: tuple[Live, ...] = ()
 
 
 class Catalogue(msgspec.Struct, frozen=True):
@@ -146,12 +150,20 @@ def _published(catalogue: Catalogue, published_ms: int, publication: Publication
         key = key_of(document)
         before = catalogue.entries.get(key)
         if before is None:
-            changed[key] = Entry(document, 1, published_ms, published_ms, publication.by, State.RUNNING)
+            changed[key] = Entry(document, 1, published_ms, published_ms, publication.by, State.RUNNING, _absences(document))
         elif before.state is State.STOPPED:
             return None
         else:
-            changed[key] = Entry(document, before.revision + 1, before.first_published_ms, published_ms, publication.by, before.state)
+            absences = before.absences + _absences(document)
+            first_ms = before.first_published_ms
+            changed[key] = Entry(document, before.revision + 1, first_ms, published_ms, publication.by, before.state, absences)
     return changed
+
+
+def _absences(document: Document) -> tuple[Live, ...]:
+    if isinstance(document, Campaign) and isinstance(document.qualify, Live) and document.qualify.unless is not None:
+        return (document.qualify,)
+    return ()
 
 
 def _intervened(catalogue: Catalogue, intervention: Intervention) -> dict[str, Entry] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from livepromo.model.audiences import Sample
 from livepromo.model.documents import Campaign, Document, FromList, Live, Past, Segment, UserList, kind_of
@@ -34,9 +34,10 @@ def _of_campaign(campaign: Campaign) -> list[Unsupported]:
             found.append(Unsupported("$.qualify.past", '"past"', "R2"))
         case FromList():
             found.append(Unsupported("$.qualify.list", '"list"', "R2"))
-        case Live(unless=unless):
-            if unless is not None:
-                found.append(Unsupported("$.qualify.live.unless", '"unless"', "R4"))
+        case Live():
+            pass
+        case _:
+            assert_never(campaign.qualify)
     if campaign.who is not None and not isinstance(campaign.who, Sample):
         found.append(Unsupported("$.who", "an audience other than a single sample", "R5"))
     if campaign.when.send_ms is not None:

@@ -6,8 +6,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from livepromo.engine.partition import Batch, Changes, Horizons, State, advance
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.partition import Batch, advance
 from livepromo.engine.plan import Plan
+from livepromo.engine.state import Changes, State
 from livepromo.model.records import DeadReason, Malformed
 
 Decoded = TypeVar("Decoded")

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from livepromo.behaviour import repeats, users
-from livepromo.engine.partition import Changes, State
+from livepromo.behaviour import repeats
+from livepromo.engine.parts import MEMORY, WHO, WINDOWS, read_memory_key, read_windows_key, unversioned
+from livepromo.engine.state import Changes, Part, State
 from livepromo.model.ids import UserId
 from livepromo.model.records import Position
 
@@ -16,11 +17,8 @@ IDS_IN_A_PART = 512
 FORGOTTEN_IN_A_BATCH = 1_000  # an hour of steady traffic may have hundreds of thousands of parts of ids, too many for one batch
 _PART_BYTES = IDS_IN_A_PART * repeats.ITEM_BYTES
 _ENTRY = b"@entry:"
-_USER = b"u:"
 _IDS = b"i:"
 _encode = msgspec.msgpack.Encoder().encode
-
-Part = tuple[bytes, bytes | None]
 
 
 class PositionPart(msgspec.Struct, frozen=True, array_like=True):
@@ -67,7 +65,7 @@ def parts_of(state: State, changes: Changes, surroundings: Surroundings) -> list
     At most `FORGOTTEN_IN_A_BATCH` tombstones go with it and the others with later batches: they are more than it makes parts of ids.
     """
     parts: list[Part] = [(key, None) for key in state.forgotten[:FORGOTTEN_IN_A_BATCH]]
-    parts += [(_USER + user.encode(), None if value is None else users.encode(value)) for user, value in changes.users.items()]
+    parts += changes.parts.items()
     parts += _id_parts(changes)
     parts.append(position_part(state, changes.position, changes.stream_ms, surroundings))
     return parts
@@ -116,12 +114,14 @@ def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPar
         part = _position_part(payload)
         state.position, state.stream_ms, state.catalogue = part.position, part.stream_ms, part.catalogue
         return part
-    if key.startswith(_USER):
-        user = UserId(key[len(_USER) :].decode())
-        if payload is None:
-            state.users.pop(user, None)
-        else:
-            state.users[user] = users.decode(payload)
+    if key.startswith(WHO):
+        state.put_who(UserId(key[len(WHO) :].decode()), payload)
+    elif key.startswith(WINDOWS):
+        user, group = read_windows_key(key)
+        state.put_windows(user, group, None if payload is None else unversioned(payload))
+    elif key.startswith(MEMORY):
+        user, rule, number = read_memory_key(key)
+        state.put_remembered(user, rule, number, None if payload is None else unversioned(payload))
     elif key.startswith(_IDS):
         hour = int(key.split(b":")[1])
         keys = state.id_parts.setdefault(hour, {})

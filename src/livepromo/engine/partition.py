@@ -2,82 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-
-from livepromo.behaviour.repeats import RecentIds, key_of
-from livepromo.behaviour.users import User, merged, with_membership
-from livepromo.behaviour.users import encode as encode_user
+from livepromo.behaviour import users
+from livepromo.behaviour.occurrences import Remembered, noted
+from livepromo.behaviour.repeats import key_of
+from livepromo.behaviour.users import merged, with_membership
+from livepromo.behaviour.windows import Done, Trigger, Watched, group_key, value_of
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.offers import Role
 from livepromo.engine.owing import Occasion
-from livepromo.engine.plan import Plan, Trigger
+from livepromo.engine.plan import Plan
+from livepromo.engine.state import PART_OVERHEAD, Changes, Known, State, weight_of
+from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
-from livepromo.model.ids import UserId
+from livepromo.model.json_text import json_bytes
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
-from livepromo.model.time import DAY_MS, HOUR_MS, MINUTE_MS
+from livepromo.model.time import HOUR_MS
 
 RECORD_STEP = 1 << 31
 """The step of a candidate that a record makes: behind every control entry taken at its offset, before the next offset."""
 
-BATCH_BYTES = 512 * 1024
 PROFILE_BYTES = 256 * 1024
-CANDIDATE_BYTES = 256 * 1024
 EVENT_BYTES = 16 * 1024 * 1024
 """What all candidates of one event may take together: thousands of campaigns, but no record makes more than memory holds."""
 
-_LONG_AGO_MS = -(1 << 62)
 _ID_BYTES = 12
-_PART_OVERHEAD = 80  # what a record of the journal takes besides its payload and the user in its key
-_CANDIDATE_OVERHEAD = 500
-
-
-class Horizons(msgspec.Struct, frozen=True):
-    """How far records may be from stream time, and how long ids are remembered."""
-
-    lateness_ms: int = DAY_MS
-    repeats_ms: int = DAY_MS
-    ahead_ms: int = 5 * MINUTE_MS
-
-
-class State:
-    """What is known of one partition: everything that a decision may depend on besides the record and the plan.
-
-    Changed by `merge` alone, when what `advance` returned is durable.
-    """
-
-    __slots__ = ("catalogue", "entries", "forgotten", "id_parts", "ids", "position", "stream_ms", "users")
-
-    def __init__(self, horizons: Horizons) -> None:
-        self.position = Position(0, 0)
-        self.stream_ms = _LONG_AGO_MS
-        self.ids = RecentIds(lateness_ms=horizons.lateness_ms, repeats_ms=horizons.repeats_ms)
-        self.users: dict[UserId, User] = {}
-        self.catalogue = 0  # publications before this place in the catalogue hold
-        self.entries: dict[Position, int] = {}  # control entries: at which position which place was taken
-        self.id_parts: dict[int, dict[bytes, None]] = {}  # which records of the journal hold the ids of an hour
-        self.forgotten: list[bytes] = []  # records of the journal whose hour is over
-
-    @property
-    def has_begun(self) -> bool:
-        """Say whether any record was ever taken."""
-        return self.stream_ms != _LONG_AGO_MS
-
-
-class Changes:
-    """What taking records makes of a partition. `outcomes` stand in order of decision; `dead` are places among the records."""
-
-    __slots__ = ("dead", "ids", "ignored", "outcomes", "position", "repeats", "stream_ms", "taken", "took", "users")
-
-    def __init__(self, state: State, horizons: Horizons) -> None:
-        self.position = state.position
-        self.stream_ms = state.stream_ms
-        self.outcomes: list[Candidate | Denial] = []
-        self.dead: list[tuple[int, DeadReason]] = []
-        self.ids = RecentIds(lateness_ms=horizons.lateness_ms, repeats_ms=horizons.repeats_ms)
-        self.users: dict[UserId, User | None] = {}
-        self.taken = self.repeats = self.ignored = 0
-        self.took = 0  # how many of the records were looked at: fewer than there are when a batch would grow too large
 
 
 class Batch(NamedTuple):
@@ -99,18 +50,20 @@ class Batch(NamedTuple):
 def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Changes:  # noqa: C901, PLR0912, PLR0915 - one loop
     """Return what the records, in their order, make of a partition in `state`; touches nothing.
 
-    A record's time is its own, but never later than when Kafka had received it. Taken twice from the same state the result is the same;
-    records that lie before the state's position must not be handed in again. It stops before the record at which what is to be
-    journalled would pass `BATCH_BYTES`.
+    A record's time is its own, but never later than when Kafka had received it. Just before a record that moves stream time is taken,
+    what is due by then fires. Taken twice from the same state the result is the same; records that lie before the state's position must
+    not be handed in again. It stops before the record at which what is to be journalled would pass `BATCH_BYTES`, or in the middle of
+    what is due before that record; the position says so.
     """
     changes = Changes(state, horizons)
     named, lateness_ms, ahead_ms = plan.named, horizons.lateness_ms, horizons.ahead_ms
-    stream_ms = state.stream_ms
     seen, seen_now, remember, dead = state.ids.seen, changes.ids.seen, changes.ids.add, changes.dead
-    size, hour = 0, -1
+    known, kept_now, changing = state.users, changes.kept, changes.changing
+    due_ms, hour = next_due_ms(state, changes), -1
     changes.took = len(batch.records)
+    stopped_at: Position | None = None
     for at, (record, received_ms) in enumerate(zip(batch.records, batch.received_ms, strict=False)):  # records may be cut short
-        if size >= BATCH_BYTES:
+        if changes.size >= BATCH_BYTES:
             changes.took = at
             break
         if isinstance(record, Malformed):
@@ -125,12 +78,15 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                 dead.append((at, DeadReason.IN_THE_FUTURE))
                 continue
             time_ms = received_ms
+        stream_ms = changes.stream_ms
+        taken: _Taken | None = None
+        made: _Made | None = None
+        who = b""
         if not isinstance(record, Event):
-            weight = _take_profile(state, changes, record)
-            if weight is None:
+            who = _who_after(state, changes, record)
+            if len(who) > PROFILE_BYTES:
                 dead.append((at, DeadReason.TOO_LARGE))
                 continue
-            size += weight
         elif stream_ms - time_ms > lateness_ms:
             dead.append((at, DeadReason.TOO_OLD))
             continue
@@ -140,92 +96,150 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
             if seen(key, time_ms) or seen_now(key, time_ms):
                 changes.repeats += 1
                 continue
-            if (watch := plan.watches.get(record.event)) is not None:
-                due = [trigger for trigger in watch.asks(record.properties) if trigger.qualifies(record.user, record.properties, time_ms)]
-                if due:
-                    made = _outcomes(state, changes, due, _Place(record, event_id, time_ms, received_ms, batch.offsets[at]))
-                    weights = [weight_of(one) for one in made]
-                    if max(weights) > CANDIDATE_BYTES or sum(weights) > EVENT_BYTES:
-                        dead.append((at, DeadReason.TOO_LARGE))
-                        continue
-                    size += sum(weights)
-                    changes.outcomes += made
-            remember(key, time_ms)
-            size += _ID_BYTES
+            taken = _Taken(record, event_id, key, time_ms, received_ms, batch.offsets[at])
+            made = _made(state, plan, horizons, changes, taken)
+            if made is None:
+                dead.append((at, DeadReason.TOO_LARGE))
+                continue
+        reach_ms = max(stream_ms, time_ms)
+        if due_ms < reach_ms:
+            step = state.position.step if state.position.offset == batch.offsets[at] else 0
+            place = Position(batch.offsets[at], step)
+            if not sweep(state, plan, changes, reach_ms, place):
+                changes.took, stopped_at = at, Position(place.offset, step + 1)
+                break
+            due_ms = next_due_ms(state, changes)
+        changes.stream_ms = reach_ms
+        if taken is not None and made is not None:
+            for outcome in made.outcomes:
+                changes.add_outcome(outcome)
+            if made.fresh:
+                changes.put_remembered(record.user, changing(state, record.user), made.fresh)
+            if (roles := plan.roles.get(taken.event.event)) is not None:
+                _watch(state, changes, roles, taken)
+                due_ms = next_due_ms(state, changes)
+            elif record.user not in known and record.user not in kept_now:
+                changing(state, record.user)
+            remember(taken.key, time_ms)
+            changes.size += _ID_BYTES
             if hour != (hour := time_ms // HOUR_MS):
-                size += _PART_OVERHEAD  # ids stand by the hour, those of another one in another record
-        if time_ms > stream_ms:  # noqa: PLR1730 - max() costs a call for every record
-            stream_ms = time_ms
+                changes.size += PART_OVERHEAD  # ids stand by the hour, those of another one in another record
+        elif who:
+            kept = changing(state, record.user)
+            if who != kept.who:
+                changes.put_who(record.user, kept, who)
+        elif record.user not in known and record.user not in kept_now:
+            changing(state, record.user)  # who has done anything is considered by what is sent (R2)
     changes.taken = changes.took - changes.ignored - changes.repeats - len(dead)
-    changes.stream_ms = stream_ms
+    if stopped_at is not None:
+        changes.position = stopped_at
+    elif changes.took:
+        changes.position = Position(batch.offsets[changes.took - 1] + 1, 0)
     return changes
 
 
-class _Place(NamedTuple):
-    """An event, and where and when it was read."""
+def advance_time(state: State, plan: Plan, horizons: Horizons, until_ms: int) -> tuple[Changes, bool]:
+    """Return what is due once stream time is `until_ms`, without a record, and whether that is all; touches nothing.
+
+    The position is one step further. Where it is not all, the rest is due whatever comes next.
+    """
+    changes = Changes(state, horizons)
+    done = sweep(state, plan, changes, until_ms, state.position)
+    if done:
+        changes.stream_ms = max(state.stream_ms, until_ms)
+    changes.position = Position(state.position.offset, state.position.step + 1)
+    return changes, done
+
+
+class _Taken(NamedTuple):
+    """An event that a document names, its id and the key of that, and where and when it was read."""
 
     event: Event
     event_id: str
+    key: int
     time_ms: int
     received_ms: int | None
     offset: int
 
 
-def _known(state: State, changes: Changes, user: UserId) -> User | None:
-    return changes.users[user] if user in changes.users else state.users.get(user)
+class _Made(NamedTuple):
+    """What did campaigns owe for an event, and what is to be remembered of it."""
+
+    outcomes: Sequence[Candidate | Denial]
+    fresh: Mapping[bytes, Remembered]
 
 
-def _outcomes(state: State, changes: Changes, due: Sequence[Trigger], place: _Place) -> list[Candidate | Denial]:
-    event = place.event
-    cause = Cause("did", place.event_id, event.event, event.ts_ms)
-    known = _known(state, changes, event.user)
-    occasion = Occasion(
-        event.user,
-        place.time_ms,
-        place.time_ms if place.received_ms is None else place.received_ms,
-        cause,
-        cause.as_json(),
-        event.properties,
-        {} if known is None else known.properties,
-        Position(place.offset, RECORD_STEP),
-    )
-    return [trigger.outcome(occasion) for trigger in due]
+def _made(state: State, plan: Plan, horizons: Horizons, changes: Changes, taken: _Taken) -> _Made | None:
+    """Return what a did campaign owes for an event, and what is to be remembered of it; None where that is more than may be.
 
-
-def _take_profile(state: State, changes: Changes, record: Profile | Membership) -> int | None:
-    """Take a profile or a membership and return how many bytes of the journal that takes at most, 0 where nothing changes.
-
-    Return None, and take nothing, where the user's part would grow too large.
+    An audience sees the event itself (rules, Periods).
     """
-    before = _known(state, changes, record.user)
-    after = merged(before, record) if isinstance(record, Profile) else with_membership(before, record)
-    if after == before:
-        return 0
-    part_bytes = 0 if after is None else len(encode_user(after))
-    if part_bytes > PROFILE_BYTES:
+    event, time_ms = taken.event, taken.time_ms
+    rules = plan.rules.get(event.event)
+    watch = plan.watches.get(event.event)
+    if rules is None and watch is None:
+        return _Made((), {})
+    fresh: dict[bytes, Remembered] = {}
+    kept = changes.known(state, event.user) if rules else None
+    for rule in rules or ():
+        assert kept is not None
+        before = kept.remembered.get(rule.key)
+        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), horizons.lateness_ms)
+        if after is not None and after is not before:
+            fresh[rule.key] = after
+    if watch is None or not (due := [one for one in watch.asks(event.properties) if one.qualifies(event.properties, time_ms)]):
+        return _Made((), fresh)
+    person = Known(event.user, kept if kept is not None else changes.known(state, event.user), fresh)
+    due = [one for one in due if one.offer.needs.isdisjoint(state.unready) and one.offer.admits(person, time_ms)]
+    if not due:
+        return _Made((), fresh)
+    received_ms = time_ms if taken.received_ms is None else taken.received_ms
+    cause = Cause("did", taken.event_id, event.event, event.ts_ms)
+    occasion = Occasion(
+        event.user, time_ms, received_ms, cause, cause.as_json(), event.properties, person.properties, Position(taken.offset, RECORD_STEP)
+    )
+    outcomes = [one.offer.outcome(occasion) for one in due]
+    weights = list(map(weight_of, outcomes))
+    return None if max(weights) > CANDIDATE_BYTES or sum(weights) > EVENT_BYTES else _Made(outcomes, fresh)
+
+
+def _watch(state: State, changes: Changes, roles: Sequence[Role], taken: _Taken) -> None:
+    """Let an event open, move and close windows."""
+    event = taken.event
+    kept = changes.changing(state, event.user)
+    for role in roles:
+        absence = role.absence
+        opening = _trigger(role, taken) if role.opens and absence.opens(event.properties, taken.time_ms) else None
+        closing = _done(role, taken, kept.windows) if role.closes else None
+        if opening is not None or closing is not None:
+            campaign = absence.offer.campaign
+            watched = Watched(absence.rules, campaign, kept.windows, changes.count(campaign))
+            changes.put_windows(event.user, kept, watched.take(changes.stream_ms, done=closing, trigger=opening))
+
+
+def _trigger(role: Role, taken: _Taken) -> tuple[str, Trigger] | None:
+    event, absence = taken.event, role.absence
+    value = value_of(event.properties, absence.same)
+    if value is None:
         return None
-    changes.users[record.user] = after
-    return part_bytes + _PART_OVERHEAD + len(record.user.encode())
+    ahead_ms = event.ts_ms - taken.time_ms
+    properties = json_bytes(event.properties)
+    return value, Trigger(taken.time_ms, taken.offset, absence.offer.revision, taken.event_id, ahead_ms, properties)
 
 
-def weight_of(outcome: Candidate | Denial) -> int:
-    """Return about how many bytes an outcome takes in the batches that carry it; user and campaign stand in several of its rows."""
-    weight = _CANDIDATE_OVERHEAD + 24 * len(outcome.user) + 8 * len(outcome.campaign) + len(outcome.cause)
-    if isinstance(outcome, Candidate):
-        weight += sum(map(len, outcome.reward_pieces))
-        if outcome.call is not None:
-            weight += len(outcome.call.body_start)
-    return weight
+def _done(role: Role, taken: _Taken, windows: Mapping[str, bytes]) -> tuple[str, Done] | None:
+    """Return what an `unless` event may close; None where that is no window, nor any that a late trigger could still open."""
+    event, absence = taken.event, role.absence
+    value = value_of(event.properties, absence.same_unless)
+    met = 0 if value is None else absence.met(event.properties)
+    if value is None or not met:
+        return None
+    if not absence.may_open_until(taken.time_ms) and group_key(absence.offer.campaign, value) not in windows:
+        return None
+    return value, Done(taken.time_ms, taken.offset, absence.offer.revision, met)
 
 
-def merge(state: State, changes: Changes) -> list[int]:
-    """Make `changes`, now durable, part of the state; return the hours whose remembered ids were forgotten."""
-    state.position = changes.position
-    state.stream_ms = changes.stream_ms
-    state.ids.update(changes.ids)
-    for user, value in changes.users.items():
-        if value is None:
-            state.users.pop(user, None)
-        else:
-            state.users[user] = value
-    return state.ids.expire(state.stream_ms)
+def _who_after(state: State, changes: Changes, record: Profile | Membership) -> bytes:
+    """Return who a user is after a profile or a membership, as kept."""
+    before = changes.known(state, record.user).user()
+    return users.encode(merged(before, record) if isinstance(record, Profile) else with_membership(before, record))

@@ -2,70 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import itemgetter
 
 import msgspec
 
+from livepromo.behaviour.audiences import CompiledAudience, compile_audience
 from livepromo.behaviour.conditions import compile_where
+from livepromo.behaviour.occurrences import Rule
+from livepromo.behaviour.windows import Rules, Terms
 from livepromo.documents.catalogue import Catalogue, Entry, State
-from livepromo.engine.owing import Occasion, Owing, compile_reward
-from livepromo.model.audiences import Sample
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.offers import Absence, Offer, Role, Trigger
+from livepromo.engine.owing import compile_reward
 from livepromo.model.conditions import Condition, Op
-from livepromo.model.decisions import Candidate, Denial, Reason, grant_id
-from livepromo.model.documents import Campaign, Live
-from livepromo.model.ids import CampaignId, UserId, sampled
-from livepromo.model.records import Properties, Scalar
+from livepromo.model.documents import Campaign, Live, Retrigger, Segment
+from livepromo.model.ids import CampaignId
+from livepromo.model.records import SCALARS, Properties, Scalar
+from livepromo.model.time import FOREVER_MS
 
-FOREVER_MS = 1 << 62
-_SCALARS = frozenset({str, bool, int, float})
+_USUAL = Horizons()
+_NO_CAMPAIGN = CampaignId("")  # a segment that stands for itself: only what it asks to be remembered is looked at
 _place = itemgetter(0)
-
-
-class Trigger(msgspec.Struct, frozen=True):
-    """A campaign that an event of some name may trigger, compiled from one revision."""
-
-    campaign: CampaignId
-    revision: int
-    start_ms: int
-    end_ms: int
-    matches: Callable[[Properties], bool]
-    sample_milli: int | None
-    owing: Owing
-
-    def qualifies(self, user: UserId, properties: Properties, time_ms: int) -> bool:
-        """Say whether an event at `time_ms` is one that the campaign rewards (R3, R14, R17); `end` is exclusive."""
-        return (
-            self.start_ms <= time_ms < self.end_ms
-            and self.matches(properties)
-            and (self.sample_milli is None or sampled(self.campaign, user, self.sample_milli))
-        )
-
-    def outcome(self, occasion: Occasion) -> Candidate | Denial:
-        """Return the reward that is owed, complete but for limits and codes, or why none is."""
-        user, owing = occasion.user, self.owing
-        name = grant_id(self.campaign, user, occasion.cause)
-        owed = owing.owe(occasion, name)
-        if isinstance(owed, Reason):
-            return Denial(self.campaign, self.revision, user, occasion.decided_ms, occasion.cause_json, owed)
-        return Candidate(
-            grant_id=name,
-            campaign=self.campaign,
-            revision=self.revision,
-            user=user,
-            decided_at_ms=occasion.decided_ms,
-            cause=occasion.cause_json,
-            reward_type=owing.reward_type,
-            reward_pieces=owed.pieces,
-            amount_units=owed.amount_units,
-            decimals=owing.decimals,
-            partial=owing.partial,
-            limits=owed.limits,
-            received_ms=occasion.received_ms,
-            position=occasion.position,
-            pool=owing.pool,
-            call=owed.call,
-        )
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -83,7 +41,7 @@ class Watch(msgspec.Struct, frozen=True):
         found: list[tuple[int, Trigger]] = [*self.any_value]
         for name, by_value in self.by_value:
             value = properties.get(name)
-            if type(value) in _SCALARS and (some := by_value.get(value)) is not None:  # type: ignore[arg-type] # its type was looked at
+            if type(value) in SCALARS and (some := by_value.get(value)) is not None:  # type: ignore[arg-type] # its type was looked at
                 found += some
         if len(found) > 1:
             found.sort(key=_place)
@@ -91,35 +49,102 @@ class Watch(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a catalogue, up to `position`, asks of every event: what watches each event name.
+    """What a catalogue, up to `position`, asks of every event, by the event's name.
 
-    `named` are the events that any published document names, running or not: their ids are remembered.
+    `named` are the events that any published document names, running or not: their ids are remembered. `rules` are what audiences ask
+    to be remembered of them, `roles` the windows that they open and close, `absences` the campaigns that have windows.
     """
 
     position: int
     watches: dict[str, Watch]
     named: frozenset[str]
+    roles: dict[str, tuple[Role, ...]] = {}
+    absences: dict[CampaignId, Absence] = {}
+    rules: dict[str, tuple[Rule, ...]] = {}
 
 
 EMPTY_PLAN = Plan(0, {}, frozenset())
 
 
-def compile_plan(catalogue: Catalogue, *, now_start_ms: int | None = None) -> Plan:
+def compile_plan(catalogue: Catalogue, horizons: Horizons = _USUAL, *, now_start_ms: int | None = None) -> Plan:
     """Return the plan of a catalogue.
 
     A campaign that starts `now` starts at the instant of its first publication (R14), or at `now_start_ms` where that is given.
     Those that are paused or stopped trigger nothing (R16), but their events stay named.
     """
     campaigns: dict[str, list[tuple[Trigger, tuple[Condition, ...]]]] = {}
+    roles: dict[str, list[Role]] = {}
+    absences: dict[CampaignId, Absence] = {}
+    rules: dict[str, dict[bytes, Rule]] = {}
     named: set[str] = set()
+    segments = {entry.document.id: entry.document for entry in catalogue.entries.values() if isinstance(entry.document, Segment)}
+
+    def remember(who: CompiledAudience | None) -> None:
+        for rule in () if who is None else who.rules:
+            named.update(rule.events)
+            for event in rule.events:
+                rules.setdefault(event, {})[rule.key] = rule
+
     for _, entry in sorted(catalogue.entries.items()):
         document = entry.document
-        if isinstance(document, Campaign) and isinstance(document.qualify, Live):
-            named.add(document.qualify.event)
+        if isinstance(document, Segment):
+            remember(None if document.who is None else compile_audience(document.who, _NO_CAMPAIGN, segments))
+        if not isinstance(document, Campaign) or not isinstance(document.qualify, Live):
+            continue
+        live = document.qualify
+        who = None if document.who is None else compile_audience(document.who, document.id, segments)
+        named.add(live.event)
+        remember(who)
+        needs = frozenset(rule.key for rule in who.rules) if who is not None else frozenset()
+        offer = Offer(document.id, entry.revision, entry.state, who, compile_reward(document, catalogue), needs)
+        start_ms, end_ms = _span(entry, document, now_start_ms)
+        if live.unless is None:
             if entry.state is State.RUNNING:
-                trigger = _trigger(entry, document, catalogue, now_start_ms)
-                campaigns.setdefault(document.qualify.event, []).append((trigger, document.qualify.where))
-    return Plan(catalogue.position, {name: _watch(some) for name, some in campaigns.items()}, frozenset(named))
+                trigger = Trigger(offer, start_ms, end_ms, compile_where(live.where))
+                campaigns.setdefault(live.event, []).append((trigger, live.where))
+            continue
+        named.update(live.unless.events)
+        absence = absences[document.id] = _absence(entry, live, offer, (start_ms, end_ms), horizons)
+        for event in dict.fromkeys((live.event, *live.unless.events)):
+            roles.setdefault(event, []).append(Role(absence, event == live.event, event in live.unless.events))
+    return Plan(
+        catalogue.position,
+        {name: _watch(some) for name, some in campaigns.items()},
+        frozenset(named),
+        {name: tuple(some) for name, some in roles.items()},
+        absences,
+        {name: tuple(some.values()) for name, some in rules.items()},
+    )
+
+
+def _span(entry: Entry, campaign: Campaign, now_start_ms: int | None) -> tuple[int, int]:
+    start_ms, end_ms = campaign.when.start_ms, campaign.when.end_ms
+    if start_ms is None:
+        start_ms = entry.first_published_ms if now_start_ms is None else now_start_ms
+    return start_ms, FOREVER_MS if end_ms is None else end_ms
+
+
+def _absence(entry: Entry, live: Live, offer: Offer, span: tuple[int, int], horizons: Horizons) -> Absence:
+    wheres: dict[tuple[Condition, ...], int] = {}
+    terms: list[Terms] = []
+    for said in entry.absences:
+        unless = said.unless
+        assert unless is not None, offer.campaign
+        where = wheres.setdefault(unless.where, len(wheres))
+        grace_ms = horizons.grace_ms if unless.grace_ms is None else unless.grace_ms
+        terms.append(Terms(unless.within_ms, grace_ms, said.retrigger is Retrigger.RESTART, where, len(wheres)))
+    kept_ms = min(max(one.within_ms + one.grace_ms for one in terms), horizons.lateness_ms)
+    return Absence(
+        offer=offer,
+        event=live.event,
+        start_ms=span[0],
+        end_ms=span[1],
+        matches=compile_where(live.where),
+        same=tuple(same.event for same in live.same),
+        same_unless=tuple(same.unless for same in live.same),
+        wheres=tuple(map(compile_where, wheres)),
+        rules=Rules(tuple(terms), horizons.open_windows, kept_ms),
+    )
 
 
 def _watch(campaigns: Iterable[tuple[Trigger, tuple[Condition, ...]]]) -> Watch:
@@ -139,22 +164,4 @@ def _watch(campaigns: Iterable[tuple[Trigger, tuple[Condition, ...]]]) -> Watch:
     return Watch(
         tuple(any_value),
         tuple((name, {value: tuple(some) for value, some in values.items()}) for name, values in by_value.items()),
-    )
-
-
-def _trigger(entry: Entry, campaign: Campaign, catalogue: Catalogue, now_start_ms: int | None) -> Trigger:
-    live, who = campaign.qualify, campaign.who
-    assert isinstance(live, Live), campaign.id
-    assert who is None or isinstance(who, Sample), campaign.id
-    start_ms = campaign.when.start_ms
-    if start_ms is None:
-        start_ms = entry.first_published_ms if now_start_ms is None else now_start_ms
-    return Trigger(
-        campaign=campaign.id,
-        revision=entry.revision,
-        start_ms=start_ms,
-        end_ms=FOREVER_MS if campaign.when.end_ms is None else campaign.when.end_ms,
-        matches=compile_where(live.where),
-        sample_milli=None if who is None else who.percent_milli,
-        owing=compile_reward(campaign, catalogue),
     )

@@ -11,6 +11,8 @@ from livepromo.model.ids import UserId, hash_of
 from livepromo.model.json_text import number_text
 
 Scalar = str | bool | int | float
+SCALARS = frozenset({str, bool, int, float})
+"""The types of values that conditions, constant properties and interests know; others are nested."""
 Properties = dict[str, Any]  # JSON values; numbers are normalised (see behaviour.decoding), null is absent
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from livepromo.engine.partition import Horizons
 from livepromo.model.decisions import Grant, Reason
 from livepromo.model.documents import Campaign, Credits, Custom, Document, OnInsufficient, Points
 from livepromo.sandbox.tally import DenialSaid, GrantSaid, amount_text, read_denial, read_grant
 from livepromo.settings import Settings
 from livepromo.simulation.files import read_lines
 from livepromo.simulation.run import Simulation, run_recorded
+from livepromo.worker.horizons import horizons_of
 
 _SPENT = Reason.CAMPAIGN_BUDGET.value
 _SHARED = {Reason.CAMPAIGN_LIMIT, Reason.CAMPAIGN_DAY, Reason.CAMPAIGN_WEEK, Reason.CAMPAIGN_MONTH, Reason.CODES_EXHAUSTED}
@@ -75,7 +75,7 @@ class Decisions:
 def simulated(documents: Sequence[Document], records: Path, settings: Settings) -> Decisions:
     """Return what the same engine decides over recorded records, in one partition, without Kafka and Redis."""
     found = Decisions()
-    simulation = Simulation(Horizons(settings.lateness_ms, settings.repeats_ms, settings.ahead_ms))
+    simulation = Simulation(horizons_of(settings))
     for decision in run_recorded(simulation, documents, read_lines([str(records)])):
         if isinstance(decision, Grant):
             found.add_grant(decision.as_json())

@@ -10,8 +10,10 @@ import msgspec
 from livepromo.behaviour.conditions import compile_condition
 from livepromo.behaviour.decoding import decode
 from livepromo.documents import catalogue
-from livepromo.engine.partition import Batch, Horizons, State, advance
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.partition import Batch, advance
 from livepromo.engine.plan import compile_plan
+from livepromo.engine.state import State
 from livepromo.ledger.deciding import within_limits
 from livepromo.model.audiences import Sample
 from livepromo.model.decisions import Candidate, Denial

@@ -9,13 +9,16 @@ from livepromo.behaviour.decoding import decode, decode_recorded
 from livepromo.documents import catalogue as publications
 from livepromo.documents.catalogue import Catalogue
 from livepromo.engine.boundary import advance_all, decode_all
-from livepromo.engine.partition import Batch, Horizons, State, merge
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.partition import Batch, advance_time
 from livepromo.engine.plan import EMPTY_PLAN, Plan, compile_plan
+from livepromo.engine.state import State, merge
 from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.documents import Document, key_of
 from livepromo.model.formats import FormatError
-from livepromo.model.records import DeadReason, Ignored, Malformed, Position, Record
+from livepromo.model.records import DeadReason, Ignored, Malformed, Record
+from livepromo.model.time import FOREVER_MS
 from livepromo.simulation.files import EntryLine, InputError, LogHeader, PublicationLine, RecordLine, read_log
 from livepromo.simulation.summary import Summary
 
@@ -36,6 +39,14 @@ class Simulation:
         self.horizons, self.summary = horizons, Summary({pool: stock.size for pool, stock in self._stocks.items()})
         self.rows: dict[str, Row] = {}
 
+    def finish(self, state: State, plan: Plan, until_ms: int) -> Iterator[Decision]:
+        """Move a partition's stream time on without a record and yield the decisions about what is due by then, in order."""
+        done = False
+        while not done:
+            changes, done = advance_time(state, plan, self.horizons, until_ms)
+            merge(state, changes)
+            yield from self._decide(changes.outcomes)
+
     @property
     def pools(self) -> list[str]:
         """The pools that have codes."""
@@ -47,7 +58,6 @@ class Simulation:
         while start < len(batch.records):
             changes, _ = advance_all(state, plan, self.horizons, batch.behind(start))
             start += changes.took
-            changes.position = Position(batch.offsets[start - 1] + 1, 0)
             merge(state, changes)
             self.summary.count_records(changes)
             yield from self._decide(changes.outcomes)
@@ -65,8 +75,10 @@ class Simulation:
             yield decision
 
 
-def run_recorded(simulation: Simulation, documents: Sequence[Document], lines: Iterable[bytes]) -> Iterator[Decision]:
-    """Yield the decisions over recorded records, one JSON object a line, in one partition.
+def run_recorded(
+    simulation: Simulation, documents: Sequence[Document], lines: Iterable[bytes], until_ms: int = FOREVER_MS
+) -> Iterator[Decision]:
+    """Yield the decisions over recorded records, one JSON object a line, in one partition; at the end stream time moves to `until_ms`.
 
     The documents are published, revision 1 of each, at the first record's time; a campaign that starts `now` starts before every record.
     """
@@ -79,12 +91,13 @@ def run_recorded(simulation: Simulation, documents: Sequence[Document], lines: I
             if published_ms is not None:  # until then there is nothing to decide
                 catalogue = _published(documents, published_ms)
                 simulation.summary.take_catalogue(catalogue)
-                plan = compile_plan(catalogue, now_start_ms=_BEFORE_EVERYTHING_MS)
+                plan = compile_plan(catalogue, simulation.horizons, now_start_ms=_BEFORE_EVERYTHING_MS)
         batch = Batch(range(offset, offset + len(chunk)), records, [appended for _, appended in decoded])
         yield from simulation.take(state, plan, batch)
         offset += len(chunk)
     if plan is EMPTY_PLAN:
         simulation.summary.take_catalogue(_published(documents, 0))
+    yield from simulation.finish(state, plan, until_ms)
 
 
 def _recorded(line: bytes | None) -> tuple[Record, int | None]:
@@ -177,7 +190,7 @@ class _LoggedPartition:
             except FormatError as error:
                 raise InputError(f"{self._path}: the publication at {line.offset}: {error}") from None
             self.catalogue, _ = publications.take(self.catalogue, line.offset, line.published_ms, publication)
-        self.plan = compile_plan(self.catalogue)
+        self.plan = compile_plan(self.catalogue, self._simulation.horizons)
 
 
 def run_logged(simulation: Simulation, paths: Sequence[str], moved: Callable[[int], None] = lambda _: None) -> Iterator[Decision]:
@@ -194,7 +207,7 @@ def run_logged(simulation: Simulation, paths: Sequence[str], moved: Callable[[in
     while waiting:
         _, at = heapq.heappop(waiting)
         partition = partitions[at]
-        yield from partition.take(waiting[0][0] if waiting else 1 << 62)
+        yield from partition.take(waiting[0][0] if waiting else FOREVER_MS)
         if partition.catalogue.position > newest.position:
             newest = partition.catalogue
             simulation.summary.take_catalogue(newest)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from livepromo.documents.catalogue import Catalogue
 from livepromo.engine.limits import most_of
 from livepromo.engine.owing import pool_of
-from livepromo.engine.partition import Changes
+from livepromo.engine.state import Changes
 from livepromo.model.amounts import amount_text
 from livepromo.model.decisions import Denial, Grant
 from livepromo.model.documents import Campaign

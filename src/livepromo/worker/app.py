@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 
 import faust
 
-from livepromo.engine.partition import Horizons
 from livepromo.ledger import table
 from livepromo.ledger.redis_shelf import RedisChunks
 from livepromo.ledger.redis_table import EvictingError, RedisTable
@@ -34,6 +33,7 @@ from livepromo.worker.decide import DecideOwner
 from livepromo.worker.deliver import DeliverOwner
 from livepromo.worker.denials import DenialFilter
 from livepromo.worker.failpoints import Failpoints
+from livepromo.worker.horizons import horizons_of
 from livepromo.worker.match import MatchOwner
 from livepromo.worker.publishing import Publications
 from livepromo.worker.shared import Shared, Topics, log
@@ -157,7 +157,7 @@ class Worker:
                 topics=topics,
                 log=kafka_log,
                 outbox=outbox,
-                horizons=Horizons(settings.lateness_ms, settings.repeats_ms, settings.ahead_ms),
+                horizons=horizons_of(settings),
                 denials=DenialFilter(settings.denials),
                 metrics=self.metrics,
                 failpoints=self._failpoints,

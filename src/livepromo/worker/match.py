@@ -10,7 +10,6 @@ from functools import lru_cache
 from livepromo.behaviour.decoding import decode
 from livepromo.engine.boundary import advance_all, decode_all
 from livepromo.engine.journalling import (
-    Part,
     PositionPart,
     Surroundings,
     entry_key,
@@ -20,7 +19,8 @@ from livepromo.engine.journalling import (
     position_part,
     restore_part,
 )
-from livepromo.engine.partition import Batch, Changes, State, merge, weight_of
+from livepromo.engine.partition import Batch
+from livepromo.engine.state import Changes, Part, State, merge, weight_of
 from livepromo.ledger.sources import CandidateBatch, encode_batch
 from livepromo.model.decisions import Candidate, Denial
 from livepromo.model.ids import partition_of
@@ -154,9 +154,12 @@ class MatchOwner:
         at = 0
         while True:
             part = batch.behind(at)
-            changes, more_bugs = advance_all(state, self._publications.plan(state.catalogue), self._shared.horizons, part)
+            changes, more_bugs = advance_all(
+                state, self._publications.plan(state.catalogue, self._shared.horizons), self._shared.horizons, part
+            )
             done = at + changes.took == len(batch.records)
-            changes.position = Position(piece.next_offset if done else part.offsets[changes.took - 1] + 1, 0)
+            if done:
+                changes.position = Position(piece.next_offset, 0)
             bugs.update({at + place: text for place, text in more_bugs.items()})
             sent: Sent = {}
             self._add_dead(sent, changes, part.offsets, keys[at:], values[at:])

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from livepromo.documents.catalogue import Catalogue, Intervention, Publication, decode, take
+from livepromo.engine.horizons import Horizons
 from livepromo.engine.plan import Plan, compile_plan
 from livepromo.streaming.errors import DoesNotFitError
 from livepromo.streaming.log import Log
@@ -69,11 +70,11 @@ class Publications:
         at = bisect_left(self.taken, position, key=lambda taken: taken.offset)
         return self.taken[at - 1].catalogue if at else Catalogue()
 
-    def plan(self, position: int) -> Plan:
+    def plan(self, position: int, horizons: Horizons) -> Plan:
         """Return the plan of the catalogue at a position; compiled once, whatever the number of partitions that ask."""
         plan = self._plans.get(position)
         if plan is None:
             if len(self._plans) > 16:  # noqa: PLR2004 - partitions stand at a few positions at most
                 self._plans.clear()
-            plan = self._plans[position] = compile_plan(self.at(position))
+            plan = self._plans[position] = compile_plan(self.at(position), horizons)
         return plan

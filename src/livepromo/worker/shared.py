@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from livepromo.engine.partition import Horizons
+from livepromo.engine.horizons import Horizons
 from livepromo.ledger import table
 from livepromo.streaming import errors
 from livepromo.streaming.journal import RENEW_AFTER_S, Journal

@@ -20,33 +20,33 @@ def a_membership(segment: str, member: bool) -> Membership:
 
 
 def test_a_profile_merges_into_what_is_known() -> None:
-    user = merged(None, a_profile(plan="gold", city="Pune"))
+    user = merged(User(), a_profile(plan="gold", city="Pune"))
     assert user == User({"plan": "gold", "city": "Pune"})
     assert merged(user, a_profile(plan="silver", age=40)) == User({"plan": "silver", "city": "Pune", "age": 40})
 
 
 def test_null_removes_a_property_and_only_that() -> None:
-    user = merged(None, a_profile(plan="gold", phone=None))
+    user = merged(User(), a_profile(plan="gold", phone=None))
     assert user == User({"plan": "gold"})
-    assert merged(user, a_profile(plan=None)) is None
-    assert merged(None, a_profile()) is None
+    assert merged(user, a_profile(plan=None)) == User()
+    assert merged(User(), a_profile()) == User()
     assert merged(user, a_profile()) == user
 
 
 def test_a_user_may_be_in_several_segments() -> None:
-    user = with_membership(with_membership(None, a_membership("loyal", True)), a_membership("vip", True))
+    user = with_membership(with_membership(User(), a_membership("loyal", True)), a_membership("vip", True))
     assert user == User({}, frozenset({"loyal", "vip"}))
     assert with_membership(user, a_membership("loyal", False)) == User({}, frozenset({"vip"}))
     assert with_membership(user, a_membership("other", False)) == user
 
 
-def test_someone_in_no_segment_any_more_without_properties_is_nobody() -> None:
-    assert with_membership(with_membership(None, a_membership("vip", True)), a_membership("vip", False)) is None
-    assert with_membership(None, a_membership("vip", False)) is None
+def test_of_someone_in_no_segment_any_more_without_properties_nothing_is_known() -> None:
+    assert with_membership(with_membership(User(), a_membership("vip", True)), a_membership("vip", False)) == User()
+    assert with_membership(User(), a_membership("vip", False)) == User()
 
 
 def test_segments_and_properties_leave_one_another_alone() -> None:
-    user = merged(with_membership(None, a_membership("vip", True)), a_profile(plan="gold"))
+    user = merged(with_membership(User(), a_membership("vip", True)), a_profile(plan="gold"))
     assert user == User({"plan": "gold"}, frozenset({"vip"}))
     assert merged(user, a_profile(plan=None)) == User({}, frozenset({"vip"}))
 

@@ -238,7 +238,6 @@ def test_a_violation_is_an_error_at_its_path_with_its_rule(changes: dict[str, An
         ({"kind": "segment", "id": "s", "members": "fed"}, "$.kind", "R5"), ({"kind": "list", "id": "l"}, "$.kind", "R5"),
         (sent("points"), "$.qualify.past", "R2"), (rewarding("item", {"qualify": {"list": "l"}}), "$.qualify.list", "R2"),
         (sent("points", {"when": {"send": "2030-01-01T00:00"}}), "$.when.send", "R12"),
-        (a_campaign({"qualify.live.unless": {"event": "A", "within": "30m"}}), "$.qualify.live.unless", "R4"),
         *[
             (a_campaign({"who": who}), "$.who", "R5") for who in
             [{"all": [{"sample": 5}]}, {"segment": "s"}, {"list": "l"}, {"did": {"event": "A"}}, {"property": "A", "op": "exists"}]

@@ -9,8 +9,10 @@ from typing import Any
 from livepromo.documents.catalogue import Catalogue, Intervention, Publication, Verb, revision_of, take
 from livepromo.documents.files import check_content
 from livepromo.documents.reading import documents_of
-from livepromo.engine.partition import Batch, Changes, Horizons, State, advance, merge
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.partition import Batch, advance
 from livepromo.engine.plan import Plan, compile_plan
+from livepromo.engine.state import Changes, State, merge
 from livepromo.ledger.deciding import Row, Stock, decide_all
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.documents import key_of

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from livepromo.engine.boundary import advance_all, decode_all
-from livepromo.engine.partition import Changes, State, advance
+from livepromo.engine.partition import advance
+from livepromo.engine.state import Changes, State
 from livepromo.model.ids import UserId
 from livepromo.model.records import DeadReason, Event, Malformed, Record
 from unit.engine.builders import HORIZONS, T0, a_batch, a_campaign, a_plan, profile
@@ -30,7 +31,7 @@ def an_event(number: int, name: str | None = None, *, poisoned: bool = False, te
 
 def said(changes: Changes) -> tuple[object, ...]:
     ids = {hour: changes.ids.bucket(hour) for hour in changes.ids.hours()}
-    return changes.outcomes, changes.users, changes.stream_ms, changes.taken, changes.repeats, changes.took, ids
+    return changes.outcomes, changes.parts, changes.stream_ms, changes.taken, changes.repeats, changes.took, ids
 
 
 @pytest.mark.parametrize("poisoned", [{0}, {3}, {7}, {2, 3}, {0, 4, 7}, set(range(8)), set()])

@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 
-from livepromo.behaviour.users import User
 from livepromo.engine.journalling import (
     FORGOTTEN_IN_A_BATCH,
     IDS_IN_A_PART,
@@ -22,8 +21,9 @@ from livepromo.engine.journalling import (
     read_position,
     restore_part,
 )
-from livepromo.engine.partition import Changes, State, advance, merge
+from livepromo.engine.partition import advance
 from livepromo.engine.plan import Plan
+from livepromo.engine.state import Changes, State, merge
 from livepromo.model.ids import UserId
 from livepromo.model.records import Membership, Position, Profile, Record
 from livepromo.streaming.journal import BATCH_BYTES, batch_bytes
@@ -76,7 +76,7 @@ def whole(state: State) -> tuple[object, ...]:
         state.position,
         state.stream_ms,
         state.catalogue,
-        state.users,
+        {user: state.user(user) for user in state.users},
         state.entries,
         ids,
         {hour: set(keys) for hour, keys in state.id_parts.items()},
@@ -157,12 +157,12 @@ def test_a_position_written_again_says_the_same() -> None:
     assert again == written.journal[-1]
 
 
-def test_a_user_of_whom_nothing_is_left_to_be_known_gets_a_tombstone() -> None:
+def test_everyone_of_whom_any_record_was_read_is_known_after_a_restart() -> None:
     written = Written()
-    written.take(profile(plan="gold"))
+    written.take(profile(plan="gold"), charged(user="u2", event="Something else"), charged(user="u3"))
     written.take(profile(plan=None))
-    assert (b"u:u1", None) in written.journal
-    assert restored(written.journal).users == {}
+    assert (b"u:u1", b"\x01") in written.journal
+    assert restored(written.compacted()).users.keys() == {"u1", "u2", "u3"}
 
 
 def test_ids_whose_hour_is_over_get_a_tombstone_with_the_next_batch_once() -> None:
@@ -236,15 +236,6 @@ def test_a_batch_of_many_small_parts_is_one_that_the_journal_takes(records: list
         assert batch_bytes(parts) < BATCH_BYTES
         merge_ids(state, changes, merge(state, changes))
     assert state.position.offset == len(records)
-
-
-def test_a_batch_in_which_ten_thousand_users_become_unknown_is_one_that_the_journal_takes() -> None:
-    state = State(HORIZONS)
-    users = [UserId(f"{number:0255d}") for number in range(10_000)]
-    state.users = dict.fromkeys(users, User({"plan": "gold"}))
-    changes = advance(state, PLAN, HORIZONS, a_batch([Profile(user, T0, {"plan": None}) for user in users]))
-    assert 0 < changes.took < len(users)
-    assert batch_bytes(parts_of(state, changes, AROUND)) < BATCH_BYTES
 
 
 def test_an_hour_of_many_parts_is_forgotten_over_several_batches() -> None:

@@ -9,7 +9,10 @@ import pytest
 
 from livepromo.behaviour.users import User
 from livepromo.engine import partition as room
-from livepromo.engine.partition import BATCH_BYTES, Changes, Horizons, State, advance, merge
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.partition import advance
+from livepromo.engine.state import Changes, State, merge
+from livepromo.engine.sweeping import BATCH_BYTES
 from livepromo.model.decisions import Candidate, Denial
 from livepromo.model.ids import UserId
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Record
@@ -114,7 +117,7 @@ def test_dead_letters_ignored_records_and_repeats_move_nothing_on(record: Record
     partition.take(charged(T0, "a"))
     assert partition.take(record) == []
     last = partition.last
-    assert (last.taken, last.stream_ms, len(last.ids), last.users) == (0, T0, 0, {})
+    assert (last.taken, last.stream_ms, len(last.ids), last.parts) == (0, T0, 0, {})
     assert last.repeats + last.ignored + len(last.dead) == 1
 
 
@@ -197,16 +200,16 @@ def test_ids_are_forgotten_when_no_event_that_is_still_taken_could_repeat_them()
 def test_profiles_and_memberships_are_kept_in_the_order_read_asked_for_or_not() -> None:
     partition = Partition(a_plan())
     partition.take(profile(T0, plan="gold", age=4), member(), profile(T0 - DAY, age=None))
-    assert partition.state.users == {"u1": User({"plan": "gold"}, frozenset({"loyal"}))}
+    assert partition.state.user(UserId("u1")) == User({"plan": "gold"}, frozenset({"loyal"}))
     partition.take(profile(plan=None), member(member=False))
-    assert partition.state.users == {}
+    assert partition.state.user(UserId("u1")) == User()
 
 
 def test_what_changes_nothing_of_a_user_is_not_written_again() -> None:
     partition = Partition(PLAN)
     partition.take(profile(plan="gold"))
     partition.take(profile(T0 + 1, plan="gold"), member(T0 + 2, member=False))
-    assert (partition.last.users, partition.last.taken) == ({}, 2)
+    assert (partition.last.parts, partition.last.taken) == ({}, 2)
 
 
 def test_a_profile_that_would_make_too_much_of_a_user_is_a_dead_letter_and_changes_nothing() -> None:
@@ -214,7 +217,7 @@ def test_a_profile_that_would_make_too_much_of_a_user_is_a_dead_letter_and_chang
     partition.take(profile(a="x" * 200_000))
     partition.take(profile(T0 + HOUR, b="x" * 200_000), profile(T0 + 1, plan="gold"))
     assert (dead(partition), partition.state.stream_ms) == (["too_large"], T0 + 1)
-    assert set(partition.state.users[UserId("u1")].properties) == {"a", "plan"}
+    assert set(partition.state.user(UserId("u1")).properties) == {"a", "plan"}
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------

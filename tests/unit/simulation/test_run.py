@@ -12,7 +12,7 @@ import pytest
 from livepromo.documents.catalogue import Catalogue, Intervention, Publication, Verb, encode, revision_of, take
 from livepromo.documents.files import check_content
 from livepromo.documents.reading import documents_of
-from livepromo.engine.partition import Horizons
+from livepromo.engine.horizons import Horizons
 from livepromo.model.documents import Document, key_of
 from livepromo.model.ids import CampaignId
 from livepromo.simulation import run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from livepromo.engine.partition import Horizons
+from livepromo.engine.horizons import Horizons
 from livepromo.simulation.run import Simulation, run_recorded
 from livepromo.simulation.summary import Summary
 from unit.engine.builders import DAY, GROCERY, T0, a_campaign

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from livepromo.engine.partition import BATCH_BYTES, CANDIDATE_BYTES
+from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES
 from livepromo.ledger.deciding import decide_all
 from livepromo.ledger.entries import encode, grant_entry, key_of
 from livepromo.ledger.sources import CandidateBatch, encode_batch

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from livepromo.documents.catalogue import Catalogue
-from livepromo.engine.partition import Horizons
+from livepromo.engine.horizons import Horizons
 from livepromo.ledger.shelf import MemoryShelf
 from livepromo.ledger.table import Applied, Away, MemoryTable, UnavailableError
 from livepromo.model.ids import partition_of

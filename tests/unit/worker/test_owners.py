@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from livepromo.engine.horizons import Horizons
 from livepromo.engine.journalling import entry_key
-from livepromo.engine.partition import Horizons
 from livepromo.ledger.entries import GrantEntry, PositionEntry, decode, encode
 from livepromo.ledger.shelf import MemoryShelf
 from livepromo.ledger.sources import CandidateBatch, encode_batch

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from livepromo.documents.catalogue import Verb
+from livepromo.engine.horizons import Horizons
 from livepromo.engine.limits import most_of
-from livepromo.engine.partition import Horizons
 from livepromo.ledger.deciding import Row
 from livepromo.ledger.folding import Progress
 from livepromo.ledger.shelf import MemoryShelf

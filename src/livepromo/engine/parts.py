@@ -1,0 +1,55 @@
+"""The names of the records in which the state of a partition is kept: one for each part of a user."""
+
+from __future__ import annotations
+
+from livepromo.model.formats import FormatError
+from livepromo.model.ids import UserId
+
+FORMAT = 1
+RULE_BYTES = 8
+WHO = b"u:"
+WINDOWS = b"w:"
+MEMORY = b"o:"
+_VERSION = bytes((FORMAT,))
+
+
+def who_key(user: UserId) -> bytes:
+    """Return the key of a user's profile and memberships."""
+    return WHO + user.encode()
+
+
+def windows_key(user: UserId, group: str) -> bytes:
+    """Return the key of a user's windows of one campaign and constant value."""
+    return b"%b%d:%b%b" % (WINDOWS, len(user.encode()), user.encode(), group.encode())
+
+
+def memory_key(user: UserId, rule: bytes, number: int) -> bytes:
+    """Return the key of some of a user's occurrences under a rule: the `number`th chunk of them."""
+    return b"%b%b%d:%b" % (MEMORY, rule, number, user.encode())
+
+
+def read_windows_key(key: bytes) -> tuple[UserId, str]:
+    """Return what `windows_key` was made of."""
+    length, _, rest = key[len(WINDOWS) :].partition(b":")
+    return UserId(rest[: int(length)].decode()), rest[int(length) :].decode()
+
+
+def read_memory_key(key: bytes) -> tuple[UserId, bytes, int]:
+    """Return what `memory_key` was made of."""
+    start = len(MEMORY)
+    number, _, user = key[start + RULE_BYTES :].partition(b":")
+    return UserId(user.decode()), key[start : start + RULE_BYTES], int(number)
+
+
+def versioned(payload: bytes) -> bytes:
+    """Return a part behind the version of its format."""
+    return _VERSION + payload
+
+
+def unversioned(part: bytes) -> bytes:
+    """Return a part without the version. Raises FormatError for one that this version does not know."""
+    if part[:1] != _VERSION:
+        raise FormatError(
+            f"a part of a user in format {part[0] if part else 'none'}, this version knows {FORMAT}: run the version that wrote it"
+        )
+    return part[1:]

@@ -1,0 +1,280 @@
+"""What is known of a partition, and what taking more of its log changes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from heapq import heappush
+from typing import Any
+
+from livepromo.behaviour import users
+from livepromo.behaviour.keeping import UNKNOWN_WHO, Kept, filed_ms, pack, unpack
+from livepromo.behaviour.occurrences import Remembered, Rule
+from livepromo.behaviour.repeats import RecentIds
+from livepromo.behaviour.users import User
+from livepromo.behaviour.windows import open_in
+from livepromo.engine.horizons import Horizons
+from livepromo.engine.parts import memory_key, versioned, who_key, windows_key
+from livepromo.engine.tumbling import Tumbling
+from livepromo.model.decisions import Candidate, Denial
+from livepromo.model.ids import CampaignId, UserId
+from livepromo.model.records import DeadReason, Position
+from livepromo.model.time import FOREVER_MS
+
+PART_OVERHEAD = 80
+"""What a record of the journal takes besides its key and payload."""
+
+_LONG_AGO_MS = -FOREVER_MS
+_CANDIDATE_OVERHEAD = 500
+
+Part = tuple[bytes, bytes | None]
+
+
+class State:
+    """What is known of one partition: everything that a decision may depend on besides the record and the plan.
+
+    Changed by `merge` alone, when what `advance` returned is durable. `users` are packed: see behaviour.keeping.
+    """
+
+    __slots__ = (
+        "catalogue",
+        "entries",
+        "forgotten",
+        "id_parts",
+        "ids",
+        "open_windows",
+        "position",
+        "stream_ms",
+        "timers",
+        "unready",
+        "users",
+    )
+
+    def __init__(self, horizons: Horizons) -> None:
+        self.position = Position(0, 0)
+        self.stream_ms = _LONG_AGO_MS
+        self.ids = RecentIds(lateness_ms=horizons.lateness_ms, repeats_ms=horizons.repeats_ms)
+        self.users: dict[UserId, bytes] = {}  # everyone of whom any record was read
+        self.timers = Tumbling()
+        self.open_windows: Counter[CampaignId] = Counter()
+        self.unready: set[bytes] = set()  # rules whose look-back has not been read yet
+        self.catalogue = 0  # publications before this place in the catalogue hold
+        self.entries: dict[Position, int] = {}  # control entries: at which position which place was taken
+        self.id_parts: dict[int, dict[bytes, None]] = {}  # which records of the journal hold the ids of an hour
+        self.forgotten: list[bytes] = []  # records of the journal whose hour is over
+
+    @property
+    def has_begun(self) -> bool:
+        """Say whether any record was ever taken."""
+        return self.stream_ms != _LONG_AGO_MS
+
+    @property
+    def due_ms(self) -> int:
+        """Nothing is due while stream time is not beyond this."""
+        near = self.timers.near
+        return min(near[0][0] if near else FOREVER_MS, self.timers.next_ms)
+
+    def user(self, user: UserId) -> User:
+        """Return who a user is."""
+        packed = self.users.get(user)
+        return users.UNKNOWN if packed is None else unpack(packed).user()
+
+    def filed_ms(self, user: UserId) -> int:
+        """Return under which instant a user stands in the tumbling table."""
+        return filed_ms(self.users.get(user, b""))
+
+    def put_who(self, user: UserId, who: bytes | None) -> None:
+        """Take who a user is as the journal has it; None: the user was erased, or never was."""
+        kept = unpack(self.users.get(user, b""))
+        kept.who = UNKNOWN_WHO if who is None else who
+        users.decode(kept.who)  # raises now what would be raised with some record
+        self._keep(user, kept)
+
+    def put_remembered(self, user: UserId, rule: bytes, number: int, chunk: bytes | None) -> None:
+        """Take a chunk of a user's occurrences as the journal has it."""
+        kept = unpack(self.users.get(user, b""))
+        before = kept.remembered.pop(rule, None)
+        chunks = {} if before is None else dict(enumerate(before.chunks, before.first))
+        chunks.pop(number, None)
+        if chunk is not None:
+            chunks[number] = chunk
+        if chunks:
+            kept.remembered[rule] = Remembered(min(chunks), tuple(chunks.get(one, b"") for one in range(min(chunks), max(chunks) + 1)))
+        self._keep(user, kept)
+
+    def put_windows(self, user: UserId, group: str, packed: bytes | None) -> None:
+        """Take a group of windows as the journal has it."""
+        kept = unpack(self.users.get(user, b""))
+        old = kept.windows.pop(group, None)
+        if packed is not None:
+            kept.windows[group] = packed
+        self.open_windows[campaign_of(group)] += (open_in(packed) if packed else 0) - (open_in(old) if old else 0)
+        if (due_ms := kept.due_ms()) < kept.filed_ms:
+            kept.filed_ms = due_ms
+            self.timers.file(due_ms, user)
+        self._keep(user, kept)
+
+    def _keep(self, user: UserId, kept: Kept) -> None:
+        self.users[user] = pack(kept)
+
+
+def campaign_of(group: str) -> CampaignId:
+    """Return the campaign of a group of windows."""
+    return CampaignId(group.partition("\0")[0])
+
+
+class Changes:
+    """What taking more of a partition's log makes of it. `outcomes` stand in order of decision; `dead` are places among the records.
+
+    `parts` are the journal's records of the users that changed. `size` is about how many bytes all of it takes in a batch.
+    """
+
+    __slots__ = (
+        "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "open_windows", "outcomes", "parts", "position", "repeats", "size",
+        "stream_ms", "taken", "tally", "took",
+    )  # fmt: skip
+
+    def __init__(self, state: State, horizons: Horizons) -> None:
+        self.position = state.position
+        self.stream_ms = state.stream_ms
+        self.outcomes: list[Candidate | Denial] = []
+        self.dead: list[tuple[int, DeadReason]] = []
+        self.ids = RecentIds(lateness_ms=horizons.lateness_ms, repeats_ms=horizons.repeats_ms)
+        self.kept: dict[UserId, Kept] = {}
+        self.parts: dict[bytes, bytes | None] = {}
+        self.size = 0
+        self.due: list[tuple[int, UserId]] = []  # a heap: who is to be looked at when, besides those that the table names
+        self.looked = 0  # how many of the table's nearest entries have been looked at
+        self.tally: dict[CampaignId, Counter[str]] = {}  # what became of windows
+        self.fired_ms: list[int] = []  # deadline + grace of those that fired
+        self.open_windows: Counter[CampaignId] = Counter()  # by how many more are open
+        self.taken = self.repeats = self.ignored = 0
+        self.took = 0  # how many of the records were taken: fewer than there are when a batch would grow too large
+
+    def known(self, state: State, user: UserId) -> Kept:
+        """Return what is known of a user by now, to be looked at."""
+        kept = self.kept.get(user)
+        if kept is None:
+            packed = state.users.get(user)
+            if not packed:
+                return Kept()
+            kept = self.kept[user] = unpack(packed)
+        return kept
+
+    def changing(self, state: State, user: UserId) -> Kept:
+        """Return what is known of a user by now, to be changed by the methods below."""
+        kept = self.kept.get(user)
+        if kept is None:
+            packed = state.users.get(user)
+            if packed is None:
+                kept = Kept()
+                self._put(who_key(user), kept.who)
+            else:
+                kept = unpack(packed)
+            self.kept[user] = kept
+        return kept
+
+    def put_who(self, user: UserId, kept: Kept, who: bytes) -> None:
+        """Change who a user is."""
+        kept.who = who
+        self._put(who_key(user), who)
+
+    def put_windows(self, user: UserId, kept: Kept, changed: Mapping[str, bytes | None]) -> None:
+        """Change groups of a user's windows, and file the user where one is due earlier than anything was."""
+        for group, packed in changed.items():
+            old = kept.windows.pop(group, None)
+            if packed is not None:
+                kept.windows[group] = packed
+            self.open_windows[campaign_of(group)] += (open_in(packed) if packed else 0) - (open_in(old) if old else 0)
+            self._put(windows_key(user, group), None if packed is None else versioned(packed))
+        self.file(user, kept)
+
+    def put_remembered(self, user: UserId, kept: Kept, fresh: Mapping[bytes, Remembered]) -> None:
+        """Change what is remembered of a user's occurrences."""
+        for rule, after in fresh.items():
+            before = kept.remembered.get(rule)
+            kept.remembered[rule] = after
+            old = {} if before is None else dict(enumerate(before.chunks, before.first))
+            new = dict(enumerate(after.chunks, after.first))
+            for number, chunk in new.items():
+                if old.get(number) is not chunk:
+                    self._put(memory_key(user, rule, number), versioned(chunk))
+            for number in old.keys() - new.keys():
+                self._put(memory_key(user, rule, number), None)
+
+    def file(self, user: UserId, kept: Kept) -> None:
+        """File a user under the first instant at which something is due, if that is earlier than the one there is."""
+        due_ms = kept.due_ms()
+        if due_ms < kept.filed_ms:
+            kept.filed_ms = due_ms
+            heappush(self.due, (due_ms, user))
+
+    def count(self, campaign: CampaignId) -> Counter[str]:
+        """Return the tally of a campaign's windows."""
+        tally = self.tally.get(campaign)
+        if tally is None:
+            tally = self.tally[campaign] = Counter()
+        return tally
+
+    def add_outcome(self, outcome: Candidate | Denial) -> None:
+        """Add a decision, or what may become one."""
+        self.outcomes.append(outcome)
+        self.size += weight_of(outcome)
+
+    def _put(self, key: bytes, payload: bytes | None) -> None:
+        self.parts[key] = payload
+        self.size += PART_OVERHEAD + len(key) + len(payload or b"")
+
+
+class Known:
+    """A user as audiences and rewards see one; `fresh` are occurrences of which the event being taken is one."""
+
+    __slots__ = ("_fresh", "_kept", "_who", "user")
+
+    def __init__(self, user: UserId, kept: Kept, fresh: Mapping[bytes, Remembered]) -> None:
+        self.user, self._kept, self._fresh = user, kept, fresh
+        self._who: User | None = None
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """The user's properties."""
+        return self._known().properties
+
+    @property
+    def segments(self) -> Collection[str]:
+        """The fed segments and lists that the user is in."""
+        return self._known().segments
+
+    def remembered(self, rule: Rule) -> Remembered | None:
+        """Return what is remembered for a rule."""
+        return self._fresh.get(rule.key) or self._kept.remembered.get(rule.key)
+
+    def _known(self) -> User:
+        if self._who is None:
+            self._who = self._kept.user()
+        return self._who
+
+
+def weight_of(outcome: Candidate | Denial) -> int:
+    """Return about how many bytes an outcome takes in the batches that carry it; user and campaign stand in several of its rows."""
+    weight = _CANDIDATE_OVERHEAD + 24 * len(outcome.user) + 8 * len(outcome.campaign) + len(outcome.cause)
+    if isinstance(outcome, Candidate):
+        weight += sum(map(len, outcome.reward_pieces))
+        if outcome.call is not None:
+            weight += len(outcome.call.body_start)
+    return weight
+
+
+def merge(state: State, changes: Changes) -> list[int]:
+    """Make `changes`, now durable, part of the state; return the hours whose remembered ids were forgotten."""
+    state.position = changes.position
+    state.stream_ms = changes.stream_ms
+    state.ids.update(changes.ids)
+    for user, kept in changes.kept.items():
+        state.users[user] = pack(kept)
+    state.timers.drop(changes.looked)
+    for due_ms, user in changes.due:
+        if state.filed_ms(user) == due_ms:
+            state.timers.file(due_ms, user)
+    state.open_windows.update(changes.open_windows)
+    return state.ids.expire(state.stream_ms)
