@@ -9,6 +9,7 @@ import re
 import signal
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import redis
 
 from livepromo.delivery.given_up import dead_call
+from livepromo.model.ids import partition_of
 from livepromo.sandbox.servers import KafkaCluster, RedisServer
 from receiving import Receiver
 from whole import DENIED, GRANTED, In, Installation, until
@@ -43,19 +45,16 @@ id: moody
 url: {url}/moody
 secret: shop
 timeout: 1s
----
-kind: campaign
-id: steady
-qualify: {{live: {{event: Charged}}}}
-when: {{start: "2025-01-01T00:00Z"}}
-reward: {{custom: {{endpoint: steady, item: watch, metadata: [{{key: order, from: event.Order ID}}]}}}}
----
-kind: campaign
-id: moody
-qualify: {{live: {{event: Charged}}}}
-when: {{start: "2025-01-01T00:00Z"}}
-reward: {{custom: {{endpoint: moody, item: watch, budget: {{campaign: 100000}}}}}}
 """
+CAMPAIGN = """
+---
+kind: campaign
+id: {name}
+qualify: {{live: {{event: Charged}}}}
+when: {{start: "2025-01-01T00:00Z"}}
+reward: {{custom: {{endpoint: {endpoint}, item: watch, metadata: [{{key: order, from: event.Order ID}}]}}}}
+"""
+CAMPAIGNS = {"steady-a": "steady", "steady-b": "steady", "moody-a": "moody", "moody-c": "moody"}  # of each endpoint one in each partition
 TOPICS = (
     "catalogue", "candidates", "state", "ledger", "codes", "webhooks", "webhooks.dead-letters", "dead-letters", "events", GRANTED, DENIED,
 )  # fmt: skip
@@ -105,7 +104,9 @@ class Chaos:
         self.redis, self.receiver, self.draw = own_redis, receiver, random.Random(seed)
         self.sent = 0
         documents = home / "documents.yaml"
-        documents.write_text(DOCUMENTS.format(url=f"http://127.0.0.1:{receiver.port}"))
+        assert {(endpoint, partition_of(name, 2)) for name, endpoint in CAMPAIGNS.items()} == set(product(("steady", "moody"), (0, 1)))
+        campaigns = [CAMPAIGN.format(name=name, endpoint=endpoint) for name, endpoint in CAMPAIGNS.items()]
+        documents.write_text(DOCUMENTS.format(url=f"http://127.0.0.1:{receiver.port}") + "".join(campaigns))
         self.steady = self.installation.worker()
         self.installation.cli("apply", documents)
         self.installation.send([self._profile(n) for n in range(USERS)])
@@ -127,7 +128,7 @@ class Chaos:
         victim = self.installation.worker(failpoints=f"{step}=kill@{self.draw.randint(1, 3)}")
 
         def struck() -> bool:
-            self.send(10)
+            self.send(5)
             self.keep_one()
             return victim.code is not None
 
@@ -185,7 +186,7 @@ def judge(chaos: Chaos) -> None:
     assert calls.keys() == granted, "a call was made that no grant owes, or one is missing"
     taken = receiver.taken().keys()
     assert granted - taken == dead
-    assert len(granted) == 2 * chaos.sent
+    assert len(granted) == len(CAMPAIGNS) * chaos.sent
     assert {len({(one.body, one.path) for one in some}) for some in calls.values()} == {1}, "an id has one body"
     for one in receiver.arrived:
         assert one.verifies(OLD) or one.verifies(NEW)

@@ -15,7 +15,7 @@ from livepromo.delivery.given_up import dead_call
 from livepromo.delivery.queue import REPLAY_KEY, QueuedCall, encode_call
 from livepromo.delivery.retries import Outcome, OutcomeKind, Tries, Why
 from livepromo.delivery.signing import Call
-from livepromo.engine.partition import Horizons
+from livepromo.engine.horizons import Horizons
 from livepromo.ledger.entries import GrantEntry, encode
 from livepromo.model.documents import Endpoint
 from livepromo.model.ids import CampaignId, GrantId, UserId
