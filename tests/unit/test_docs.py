@@ -246,15 +246,6 @@ def test_every_part_of_a_campaign_that_is_shown_is_sound_in_a_campaign(page: Pat
         assert [problem.text for problem in problems if problem.severity == "error"] == [], block.text
 
 
-def test_what_is_said_to_be_not_yet_supported_is_refused_as_such() -> None:
-    kinds = re.findall(r"`(\w+)`", section(page_named("documents"), "Not yet supported").partition("| other kinds |")[2])
-    assert kinds
-    for kind in kinds:
-        sound = {"kind": kind, "id": "x", **({"members": "fed"} if kind == "segment" else {})}
-        _, problems = check_content(json.dumps(sound).encode(), "x.json", "UTC")
-        assert any("not yet supported" in problem.message for problem in problems), kind
-
-
 # -- records
 
 

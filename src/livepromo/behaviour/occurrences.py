@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -24,13 +24,14 @@ _COUNT_BITS: Final = 22
 _MOST_IN_A_ROW: Final = 1 << _COUNT_BITS
 _COUNT: Final = _MOST_IN_A_ROW - 1
 _ROW_BYTES: Final = 8
-_GROUP: Final = Struct("<QB")  # a value, and how many rows it has
-_ROWS: Final = tuple(Struct(f"<{n}Q") for n in range(256))
+_HEAD_BYTES: Final = 9  # a value, and how many rows it has
+_HEADS: Final = tuple(Struct("<B" + n * "QB") for n in range(130))  # a chunk and its one row too many, and as much again
+_ROWS: Final = tuple(Struct(f"<{n}Q") for n in range(130))
 _HASHES_KEPT: Final = 8192
 _SCALARS = frozenset({str, bool, int, float})
 NO_VALUE: Final = 0
 
-Groups = dict[int, list[int]]
+Groups = dict[int, Sequence[int]]
 """The rows of a chunk, ascending, by the value to which they belong."""
 
 
@@ -151,10 +152,11 @@ def _with_row(before: Remembered, rule: Rule, value: int, row: int, horizon_ms: 
     first, chunks = before.first, list(before.chunks)
     home = _home(rule, chunks, value)
     groups = _unpacked(rule, chunks[home])
-    rows = groups.setdefault(value, [])
+    rows = list(groups.get(value, ()))
     if rule.back_ms is None and rule.most is not None and rows and rows[0] <= row and _counted(rows[0]) >= rule.most:
         return before
     insort(rows, row)
+    groups[value] = rows
     groups = _trimmed_groups(rule, groups, horizon_ms)
     grown = sum(map(len, groups.values())) > ROWS_IN_A_CHUNK
     if not grown:
@@ -191,7 +193,7 @@ def _home(rule: Rule, chunks: list[bytes], value: int) -> int:
         packed = value.to_bytes(8, "little")
         for at in range(last, -1, -1):
             chunk = chunks[at]
-            if chunk.find(packed, 1, 1 + chunk[0] * _GROUP.size) >= 0:
+            if chunk.find(packed, 1, 1 + chunk[0] * _HEAD_BYTES) >= 0:
                 return at
     return last
 
@@ -226,7 +228,7 @@ def _recycled(rule: Rule, chunks: list[bytes], horizon_ms: int) -> list[bytes]:
         return others
     together = _unpacked(rule, others[-1])
     for value, rows in groups.items():
-        together[value] = sorted(together.get(value, []) + rows)
+        together[value] = sorted((*together.get(value, ()), *rows))
     together = _trimmed_groups(rule, together, horizon_ms)
     if sum(map(len, together.values())) <= ROWS_IN_A_CHUNK:
         return [*others[:-1], _packed(rule, together)]
@@ -234,27 +236,43 @@ def _recycled(rule: Rule, chunks: list[bytes], horizon_ms: int) -> list[bytes]:
 
 
 def _trimmed_groups(rule: Rule, groups: Groups, horizon_ms: int) -> Groups:
-    trimmed = _trimmed_back if rule.back_ms is not None else _trimmed_span
-    return {value: kept for value, rows in groups.items() if (kept := trimmed(rule, rows, horizon_ms))}
+    # Most of a chunk has nothing to trim, and a call for every value takes several times as long as a look.
+    most = ROWS_IN_A_CHUNK + 1 if rule.most is None else rule.most
+    after = (horizon_ms + 1) << _COUNT_BITS
+    if rule.back_ms is None:
+        return {
+            value: rows
+            if len(rows) <= most and (rows[0] >= after or (len(rows) == 1 and rows[0] <= _COUNT))
+            else _trimmed_span(rule, rows, after)
+            for value, rows in groups.items()
+        }
+    edge = (horizon_ms - rule.back_ms) << _COUNT_BITS
+    return {
+        value: kept
+        for value, rows in groups.items()
+        if (kept := rows if len(rows) <= most and rows[0] >= edge else _trimmed_back(rule, rows, edge, after))
+    }
 
 
-def _trimmed_back(rule: Rule, rows: list[int], horizon_ms: int) -> list[int]:
+def _trimmed_back(rule: Rule, rows: Sequence[int], edge: int, after: int) -> Sequence[int]:
     """Return those rows of a value that a look-back of some decision at the horizon or later can tell apart from the others.
 
-    Valid for any part of a value's rows: others only ever make fewer of them matter.
+    `edge` is the first row that such a decision may see, `after` the first behind the horizon. Valid for any part of a value's rows:
+    others only ever make fewer of them matter.
     """
     assert rule.back_ms is not None
-    start = bisect_left(rows, (horizon_ms - rule.back_ms) << _COUNT_BITS)
+    start = bisect_left(rows, edge)
     most = rule.most
     if most is None:
         return rows[start:]
     # Of what is before the horizon, every decision to come sees the newest first.
-    start = max(start, bisect_left(rows, (horizon_ms + 1) << _COUNT_BITS) - most)
+    start = max(start, bisect_left(rows, after) - most)
     if len(rows) - start <= 2 * most:
         return rows[start:]
-    # A look-back that holds a row between `most` earlier and `most` later ones, which are no further apart than it is long, holds
-    # `most` others: it cannot be so placed that it leaves out both the first and the last of these.
-    widest = rule.back_ms << _COUNT_BITS
+    # A look-back that sees a row which stands between `most` earlier and `most` later ones sees `most` of these, too, unless it can be
+    # so placed that it leaves out both the first and the last: they would have to be further apart than it is long, by 2 ms, for both
+    # of its ends are inside.
+    widest = (rule.back_ms + 1) << _COUNT_BITS
     kept: list[int] = []
     for at in range(start, len(rows)):
         if len(kept) < most or at + most >= len(rows) or rows[at + most] - kept[-most] > widest:
@@ -262,12 +280,12 @@ def _trimmed_back(rule: Rule, rows: list[int], horizon_ms: int) -> list[int]:
     return kept
 
 
-def _trimmed_span(rule: Rule, rows: list[int], horizon_ms: int) -> list[int]:
+def _trimmed_span(rule: Rule, rows: Sequence[int], after: int) -> Sequence[int]:
     """Return the rows of a value with those up to the horizon, all of which every decision to come counts, made one.
 
-    Of later ones a decision counts the oldest first. Valid for any part of a value's rows.
+    `after` is the first row behind the horizon. Of later ones a decision counts the oldest first. Valid for any part of a value's rows.
     """
-    old = bisect_left(rows, (horizon_ms + 1) << _COUNT_BITS)
+    old = bisect_left(rows, after)
     long_ago = sum(map(_counted, rows[:old]))
     recent = rows[old:]
     if rule.most is not None:
@@ -278,7 +296,7 @@ def _trimmed_span(rule: Rule, rows: list[int], horizon_ms: int) -> list[int]:
         count = min(long_ago, _MOST_IN_A_ROW)
         kept.append(count - 1)
         long_ago -= count
-    return sorted(kept) + recent
+    return [*sorted(kept), *recent]
 
 
 def _counted(row: int) -> int:
@@ -290,21 +308,29 @@ def _packed(rule: Rule, groups: Groups) -> bytes:
     if not rule.apart:
         [rows] = groups.values()
         return _ROWS[len(rows)].pack(*rows)
-    heads = [_GROUP.pack(value, len(rows)) for value, rows in groups.items()]
-    return b"".join((bytes((len(groups),)), *heads, *(_ROWS[len(rows)].pack(*rows) for rows in groups.values())))
+    heads: list[int] = [len(groups)]
+    every: list[int] = []
+    for value, rows in groups.items():
+        heads += (value, len(rows))
+        every += rows
+    return _HEADS[len(groups)].pack(*heads) + _ROWS[len(every)].pack(*every)
 
 
 def _unpacked(rule: Rule, chunk: bytes) -> Groups:
     if not rule.apart:
-        return {NO_VALUE: list(_ROWS[len(chunk) // _ROW_BYTES].unpack(chunk))}
-    return {value: list(rows) for value, rows in _groups_of(chunk)}
+        return {NO_VALUE: _ROWS[len(chunk) // _ROW_BYTES].unpack(chunk)}
+    return dict(_groups_of(chunk))
 
 
-def _groups_of(chunk: bytes) -> Iterator[tuple[int, tuple[int, ...]]]:
-    at = 1 + chunk[0] * _GROUP.size
-    for value, count in _GROUP.iter_unpack(memoryview(chunk)[1:at]):
-        yield value, _ROWS[count].unpack_from(chunk, at)
-        at += count * _ROW_BYTES
+def _groups_of(chunk: bytes) -> list[tuple[int, tuple[int, ...]]]:
+    heads = _HEADS[chunk[0]]
+    _, *of_values = heads.unpack_from(chunk)
+    every = _ROWS[(len(chunk) - heads.size) // _ROW_BYTES].unpack_from(chunk, heads.size)
+    groups = []
+    start = 0
+    for value, count in zip(of_values[::2], of_values[1::2], strict=True):
+        groups.append((value, every[start : (start := start + count)]))
+    return groups
 
 
 def _newest(rule: Rule, chunk: bytes) -> int:

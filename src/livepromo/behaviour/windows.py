@@ -261,16 +261,15 @@ class Watched:
     def _put_in_order(self, beyond_ms: int) -> None:
         """Settle, in order of time and place, every event that waits and that nothing can come before once stream time is there."""
         while True:
-            first: tuple[tuple[int, int], int, Group] | None = None
+            first: tuple[tuple[int, int, bool], Trigger | Done, Group] | None = None
             for group in self._loaded.values():
-                if group.dones and (first is None or _place(group.dones[0]) < first[0]):
-                    first = _place(group.dones[0]), 0, group
-                if group.triggers and (first is None or _place(group.triggers[0]) < first[0]):
-                    first = _place(group.triggers[0]), 1, group
+                if group.dones and (first is None or (*_place(group.dones[0]), False) < first[0]):
+                    first = (*_place(group.dones[0]), False), group.dones[0], group
+                if group.triggers and (first is None or (*_place(group.triggers[0]), True) < first[0]):  # closes first, then opens (A4)
+                    first = (*_place(group.triggers[0]), True), group.triggers[0], group
             if first is None:
                 return
-            _, what, group = first
-            event: Trigger | Done = group.triggers[0] if what else group.dones[0]
+            _, event, group = first
             if event.time_ms + self._grace_ms(event) >= beyond_ms and len(group.dones) + len(group.triggers) <= MOST_WAITING:
                 return
             if isinstance(event, Trigger):
@@ -333,6 +332,7 @@ class Watched:
             return  # a window that is open began at most `within` after it (A3)
         before = list(group.open)
         self._settle_trigger(group, trigger)
-        if group.open != before and any(one.time_ms > trigger.time_ms and self._closes(trigger, one) for one in group.done):
+        read = (*group.done, *group.dones)
+        if group.open != before and any(one.time_ms > trigger.time_ms and self._closes(trigger, one) for one in read):
             group.open.remove(trigger)
             self._tally["done"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import IO, TYPE_CHECKING
 
 from livepromo.cli.errors import UsageError
@@ -11,6 +12,7 @@ from livepromo.cli.surroundings import partitions
 from livepromo.settings import Settings, load
 
 if TYPE_CHECKING:
+    from livepromo.engine.entries import ControlEntry
     from livepromo.engine.state import State
     from livepromo.model.records import Position
     from livepromo.streaming.log import Log, LogRecord
@@ -38,7 +40,7 @@ async def log(partition: int, /, *, out: str) -> None:
         state = await _state(kafka, settings, partition)
         begin = await kafka.begin(settings.events, partition)
         with writing(out) as file, progress(f"partition {partition}", max(0, state.position.offset - begin)) as moved:
-            publications = await _write_publications(file, kafka, settings, partition, max(state.entries.values(), default=0))
+            publications = await _write_publications(file, kafka, settings, partition, state.catalogue)
             entries = _Entries(state.entries)
             records = 0
             async for some in kafka.read(settings.events, partition, begin, state.position.offset):
@@ -86,16 +88,16 @@ async def _write_publications(file: IO[bytes], kafka: Log, settings: Settings, p
 class _Entries:
     """The control entries of a partition, to be written where they were taken."""
 
-    def __init__(self, entries: Mapping[Position, int]) -> None:
-        self._waiting = sorted(entries.items(), reverse=True)
+    def __init__(self, entries: Mapping[Position, ControlEntry]) -> None:
+        self._waiting = sorted(entries.items(), key=itemgetter(0), reverse=True)
 
     def write_before(self, file: IO[bytes], offset: int | None) -> None:
         """Write those that were taken before the record at `offset`; None: all that are left."""
         from livepromo.simulation.files import EntryLine, write_line  # noqa: PLC0415 - slow to import
 
         while self._waiting and (offset is None or self._waiting[-1][0].offset <= offset):
-            at, catalogue = self._waiting.pop()
-            write_line(file, EntryLine(at.offset, at.step, catalogue))
+            at, entry = self._waiting.pop()
+            write_line(file, EntryLine(at.offset, at.step, entry))
 
 
 def _write_records(file: IO[bytes], records: Sequence[LogRecord], entries: _Entries) -> None:

@@ -18,7 +18,6 @@ from livepromo.documents.points import points
 from livepromo.documents.qualifying import qualifying, when
 from livepromo.documents.reading import Problem, ReadDocument
 from livepromo.documents.shapes import fields_of
-from livepromo.documents.support import unsupported
 from livepromo.documents.values import UNREADABLE, shown
 from livepromo.model.documents import KINDS, Campaign, Document, Reward
 from livepromo.model.ids import CampaignId
@@ -28,20 +27,7 @@ _REWARDS = {"points": points, "coupon": coupon, "voucher": voucher, "custom": cu
 
 
 def check_document(read: ReadDocument, account_zone: str) -> tuple[ReadDocument, list[Problem]]:
-    """Return the document with what it means, filled in with defaults, or as it was and everything that is wrong with it."""
-    understood, problems = understand(read, account_zone)
-    if understood.document is None:
-        return understood, problems
-    findings = Findings(read)
-    for path, what, rule in unsupported(understood.document):
-        findings.error(path, f"{what} is not yet supported", rule)
-    if findings.problems:
-        return msgspec.structs.replace(understood, document=None), findings.problems
-    return understood, []
-
-
-def understand(read: ReadDocument, account_zone: str) -> tuple[ReadDocument, list[Problem]]:
-    """Return the document with what it means, or everything that is wrong with it, whether or not the engine can do what it says."""
+    """Return the document with what it means, or as it was and everything that is wrong with it."""
     findings = Findings(read)
     document = _document(findings, read.value, account_zone)
     assert document is not None or findings.problems or read.value is UNREADABLE, read.key

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from livepromo.behaviour import repeats
-from livepromo.engine.parts import MEMORY, WHO, WINDOWS, read_memory_key, read_windows_key, unversioned
-from livepromo.engine.state import Changes, Part, State
-from livepromo.model.ids import UserId
+from livepromo.engine.entries import CatalogueTaken, ControlEntry, Tick
+from livepromo.engine.entries import decode as decode_entry
+from livepromo.engine.entries import encode as encode_entry
+from livepromo.engine.parts import MEMORY, SENT, WHO, WINDOWS, read_memory_key, read_windows_key, unversioned, versioned
+from livepromo.engine.state import Changes, Part, Sent, State
+from livepromo.model.ids import CampaignId, UserId
 from livepromo.model.records import Position
 
 POSITION_KEY = b"@position"
@@ -31,14 +34,8 @@ class PositionPart(msgspec.Struct, frozen=True, array_like=True):
     tzdata: str
 
 
-class EntryPart(msgspec.Struct, frozen=True, array_like=True):
-    """A control entry: from its position on, the catalogue up to `catalogue` holds."""
-
-    catalogue: int
-
-
 _position_part = msgspec.msgpack.Decoder(PositionPart).decode
-_entry_part = msgspec.msgpack.Decoder(EntryPart).decode
+_sent = msgspec.msgpack.Decoder(Sent).decode
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -83,12 +80,19 @@ def id_key(hour: int, position: Position, start: int) -> bytes:
     return b"%b%d:%d:%d" % (_IDS, hour, position.offset, start)
 
 
-def entry_parts(state: State, catalogue: int, surroundings: Surroundings) -> tuple[list[Part], Position]:
-    """Return the batch of a control entry taken now, and the position after it."""
+def take_entry(state: State, entry: ControlEntry, surroundings: Surroundings) -> tuple[list[Part], Callable[[], None]]:
+    """Return the batch of a control entry taken now, and what makes it part of the state, to be called once the batch is durable."""
     at = state.position
     after = Position(at.offset, at.step + 1)
-    part = PositionPart(after, state.stream_ms, catalogue, surroundings.partitions, surroundings.tzdata)
-    return [(entry_key(at), _encode(EntryPart(catalogue))), (POSITION_KEY, _encode(part))], after
+    catalogue = entry.position if isinstance(entry, CatalogueTaken) else state.catalogue
+    stream_ms = max(state.stream_ms, entry.at_ms) if isinstance(entry, Tick) else state.stream_ms
+    part = PositionPart(after, stream_ms, catalogue, surroundings.partitions, surroundings.tzdata)
+
+    def taken() -> None:
+        state.entries[at] = entry
+        state.position, state.catalogue, state.stream_ms = after, catalogue, stream_ms
+
+    return [(entry_key(at), versioned(encode_entry(entry))), (POSITION_KEY, _encode(part))], taken
 
 
 def entry_key(at: Position) -> bytes:
@@ -107,7 +111,7 @@ def merge_ids(state: State, changes: Changes, hours_forgotten: Iterable[int]) ->
         state.forgotten += state.id_parts.pop(hour, ())
 
 
-def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPart | None:
+def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPart | None:  # noqa: C901, PLR0912 - a branch a kind
     """Take one record of the journal into `state`; in the order of the journal, each key's newest counts. Return a position's content."""
     if key == POSITION_KEY:
         assert payload is not None, "a position is never deleted"
@@ -122,6 +126,9 @@ def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPar
     elif key.startswith(MEMORY):
         user, rule, number = read_memory_key(key)
         state.put_remembered(user, rule, number, None if payload is None else unversioned(payload))
+    elif key.startswith(SENT):
+        assert payload is not None, "how far a campaign has been sent is never forgotten"
+        state.sent[CampaignId(key[len(SENT) :].decode())] = _sent(unversioned(payload))
     elif key.startswith(_IDS):
         hour = int(key.split(b":")[1])
         keys = state.id_parts.setdefault(hour, {})
@@ -140,5 +147,5 @@ def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPar
         if payload is None:
             state.entries.pop(at, None)
         else:
-            state.entries[at] = _entry_part(payload).catalogue
+            state.entries[at] = decode_entry(unversioned(payload))
     return None

@@ -130,6 +130,16 @@ class Absence(msgspec.Struct, frozen=True):
         return self.offer.state is not State.STOPPED and self.start_ms <= trigger_ms and deadline_ms < self.end_ms
 
 
+class Send(msgspec.Struct, frozen=True):
+    """A past or list campaign, decided once for everyone, as of `send_ms`, when stream time is beyond `instant_ms`: grace later (R2)."""
+
+    offer: Offer
+    kind: str  # of its cause: past or list
+    send_ms: int
+    instant_ms: int
+    list: str | None
+
+
 class Role(msgspec.Struct, frozen=True):
     """What an event name is to a campaign with `unless`: what opens its windows, what closes them, or both."""
 

@@ -14,12 +14,13 @@ from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Role
 from livepromo.engine.owing import Occasion
 from livepromo.engine.plan import Plan
+from livepromo.engine.sends import next_send
 from livepromo.engine.state import PART_OVERHEAD, Changes, Known, State, weight_of
 from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
-from livepromo.model.time import HOUR_MS
+from livepromo.model.time import FOREVER_MS, HOUR_MS
 
 RECORD_STEP = 1 << 31
 """The step of a candidate that a record makes: behind every control entry taken at its offset, before the next offset."""
@@ -51,15 +52,17 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
     """Return what the records, in their order, make of a partition in `state`; touches nothing.
 
     A record's time is its own, but never later than when Kafka had received it. Just before a record that moves stream time is taken,
-    what is due by then fires. Taken twice from the same state the result is the same; records that lie before the state's position must
-    not be handed in again. It stops before the record at which what is to be journalled would pass `BATCH_BYTES`, or in the middle of
-    what is due before that record; the position says so.
+    what is due by then fires. Where something is to be sent by then it stops, and says so: `send`. Taken twice from the same state the
+    result is the same; records that lie before the state's position must not be handed in again. It stops before the record at which
+    what is to be journalled would pass `BATCH_BYTES`, or in the middle of what is due before that record; the position says so.
     """
     changes = Changes(state, horizons)
     named, lateness_ms, ahead_ms = plan.named, horizons.lateness_ms, horizons.ahead_ms
     seen, seen_now, remember, dead = state.ids.seen, changes.ids.seen, changes.ids.add, changes.dead
     known, kept_now, changing = state.users, changes.kept, changes.changing
-    due_ms, hour = next_due_ms(state, changes), -1
+    send, hour = next_send(state, plan), -1
+    sends_ms = FOREVER_MS if send is None else send.instant_ms
+    due_ms = min(next_due_ms(state, changes), sends_ms)
     changes.took = len(batch.records)
     stopped_at: Position | None = None
     for at, (record, received_ms) in enumerate(zip(batch.records, batch.received_ms, strict=False)):  # records may be cut short
@@ -105,10 +108,13 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
         if due_ms < reach_ms:
             step = state.position.step if state.position.offset == batch.offsets[at] else 0
             place = Position(batch.offsets[at], step)
-            if not sweep(state, plan, changes, reach_ms, place):
+            done = sweep(state, plan, changes, min(reach_ms, sends_ms + 1), place)  # windows before sends, at one instant
+            if not done or sends_ms < reach_ms:
+                if done:
+                    changes.send, changes.stream_ms = send, max(stream_ms, sends_ms + 1)
                 changes.took, stopped_at = at, Position(place.offset, step + 1)
                 break
-            due_ms = next_due_ms(state, changes)
+            due_ms = min(next_due_ms(state, changes), sends_ms)
         changes.stream_ms = reach_ms
         if taken is not None and made is not None:
             for outcome in made.outcomes:
@@ -117,7 +123,7 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                 changes.put_remembered(record.user, changing(state, record.user), made.fresh)
             if (roles := plan.roles.get(taken.event.event)) is not None:
                 _watch(state, changes, roles, taken)
-                due_ms = next_due_ms(state, changes)
+                due_ms = min(next_due_ms(state, changes), sends_ms)
             elif record.user not in known and record.user not in kept_now:
                 changing(state, record.user)
             remember(taken.key, time_ms)
@@ -141,12 +147,16 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
 def advance_time(state: State, plan: Plan, horizons: Horizons, until_ms: int) -> tuple[Changes, bool]:
     """Return what is due once stream time is `until_ms`, without a record, and whether that is all; touches nothing.
 
-    The position is one step further. Where it is not all, the rest is due whatever comes next.
+    The position is one step further. Where it is not all, the rest is due whatever comes next, perhaps behind what is to be sent.
     """
     changes = Changes(state, horizons)
-    done = sweep(state, plan, changes, until_ms, state.position)
+    send = next_send(state, plan)
+    sends_ms = FOREVER_MS if send is None else send.instant_ms
+    done = sweep(state, plan, changes, min(until_ms, sends_ms + 1), state.position)
     if done:
-        changes.stream_ms = max(state.stream_ms, until_ms)
+        changes.stream_ms = max(state.stream_ms, min(until_ms, sends_ms + 1))
+        if sends_ms < until_ms:
+            changes.send, done = send, False
     changes.position = Position(state.position.offset, state.position.step + 1)
     return changes, done
 

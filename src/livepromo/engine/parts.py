@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from livepromo.model.formats import FormatError
-from livepromo.model.ids import UserId
+from livepromo.model.ids import CampaignId, UserId
 
 FORMAT = 1
 RULE_BYTES = 8
 WHO = b"u:"
 WINDOWS = b"w:"
 MEMORY = b"o:"
+SENT = b"s:"
 _VERSION = bytes((FORMAT,))
 
 
@@ -26,6 +27,11 @@ def windows_key(user: UserId, group: str) -> bytes:
 def memory_key(user: UserId, rule: bytes, number: int) -> bytes:
     """Return the key of some of a user's occurrences under a rule: the `number`th chunk of them."""
     return b"%b%b%d:%b" % (MEMORY, rule, number, user.encode())
+
+
+def sent_key(campaign: CampaignId) -> bytes:
+    """Return the key of how far a campaign has been sent."""
+    return SENT + campaign.encode()
 
 
 def read_windows_key(key: bytes) -> tuple[UserId, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 import msgspec
@@ -13,10 +13,10 @@ from livepromo.behaviour.occurrences import Rule
 from livepromo.behaviour.windows import Rules, Terms
 from livepromo.documents.catalogue import Catalogue, Entry, State
 from livepromo.engine.horizons import Horizons
-from livepromo.engine.offers import Absence, Offer, Role, Trigger
+from livepromo.engine.offers import Absence, Offer, Role, Send, Trigger
 from livepromo.engine.owing import compile_reward
 from livepromo.model.conditions import Condition, Op
-from livepromo.model.documents import Campaign, Live, Retrigger, Segment
+from livepromo.model.documents import Campaign, FromList, Live, Retrigger, Segment
 from livepromo.model.ids import CampaignId
 from livepromo.model.records import SCALARS, Properties, Scalar
 from livepromo.model.time import FOREVER_MS
@@ -52,7 +52,8 @@ class Plan(msgspec.Struct, frozen=True):
     """What a catalogue, up to `position`, asks of every event, by the event's name.
 
     `named` are the events that any published document names, running or not: their ids are remembered. `rules` are what audiences ask
-    to be remembered of them, `roles` the windows that they open and close, `absences` the campaigns that have windows.
+    to be remembered of them, `roles` the windows that they open and close, `absences` the campaigns that have windows, `sends` those
+    that are sent, in order.
     """
 
     position: int
@@ -61,21 +62,26 @@ class Plan(msgspec.Struct, frozen=True):
     roles: dict[str, tuple[Role, ...]] = {}
     absences: dict[CampaignId, Absence] = {}
     rules: dict[str, tuple[Rule, ...]] = {}
+    sends: tuple[Send, ...] = ()
 
 
 EMPTY_PLAN = Plan(0, {}, frozenset())
 
 
-def compile_plan(catalogue: Catalogue, horizons: Horizons = _USUAL, *, now_start_ms: int | None = None) -> Plan:
+def compile_plan(  # noqa: C901 - a branch for each way to qualify
+    catalogue: Catalogue, horizons: Horizons = _USUAL, *, now_start_ms: int | None = None, now_send_ms: int | None = None
+) -> Plan:
     """Return the plan of a catalogue.
 
-    A campaign that starts `now` starts at the instant of its first publication (R14), or at `now_start_ms` where that is given.
+    A campaign that starts or is sent `now` does so at the instant of its first publication (R12, R14), or at `now_start_ms` and
+    `now_send_ms` where these are given.
     Those that are paused or stopped trigger nothing (R16), but their events stay named.
     """
     campaigns: dict[str, list[tuple[Trigger, tuple[Condition, ...]]]] = {}
     roles: dict[str, list[Role]] = {}
     absences: dict[CampaignId, Absence] = {}
     rules: dict[str, dict[bytes, Rule]] = {}
+    sends: list[Send] = []
     named: set[str] = set()
     segments = {entry.document.id: entry.document for entry in catalogue.entries.values() if isinstance(entry.document, Segment)}
 
@@ -89,14 +95,19 @@ def compile_plan(catalogue: Catalogue, horizons: Horizons = _USUAL, *, now_start
         document = entry.document
         if isinstance(document, Segment):
             remember(None if document.who is None else compile_audience(document.who, _NO_CAMPAIGN, segments))
-        if not isinstance(document, Campaign) or not isinstance(document.qualify, Live):
+        if not isinstance(document, Campaign):
             continue
         live = document.qualify
-        who = None if document.who is None else compile_audience(document.who, document.id, segments)
-        named.add(live.event)
+        send_ms, sent_ms = _send_ms(entry, document, now_send_ms)
+        who = None if document.who is None else compile_audience(document.who, document.id, segments, sent_ms=sent_ms)
         remember(who)
         needs = frozenset(rule.key for rule in who.rules) if who is not None else frozenset()
         offer = Offer(document.id, entry.revision, entry.state, who, compile_reward(document, catalogue), needs)
+        if not isinstance(live, Live):
+            listed = live.list if isinstance(live, FromList) else None
+            sends.append(Send(offer, "past" if listed is None else "list", send_ms, send_ms + horizons.grace_ms, listed))
+            continue
+        named.add(live.event)
         start_ms, end_ms = _span(entry, document, now_start_ms)
         if live.unless is None:
             if entry.state is State.RUNNING:
@@ -104,9 +115,9 @@ def compile_plan(catalogue: Catalogue, horizons: Horizons = _USUAL, *, now_start
                 campaigns.setdefault(live.event, []).append((trigger, live.where))
             continue
         named.update(live.unless.events)
-        absence = absences[document.id] = _absence(entry, live, offer, (start_ms, end_ms), horizons)
-        for event in dict.fromkeys((live.event, *live.unless.events)):
-            roles.setdefault(event, []).append(Role(absence, event == live.event, event in live.unless.events))
+        absences[document.id] = _absence(entry, live, offer, (start_ms, end_ms), horizons)
+        for event, role in _roles(absences[document.id], live.unless.events):
+            roles.setdefault(event, []).append(role)
     return Plan(
         catalogue.position,
         {name: _watch(some) for name, some in campaigns.items()},
@@ -114,7 +125,22 @@ def compile_plan(catalogue: Catalogue, horizons: Horizons = _USUAL, *, now_start
         {name: tuple(some) for name, some in roles.items()},
         absences,
         {name: tuple(some.values()) for name, some in rules.items()},
+        tuple(sorted(sends, key=lambda send: (send.instant_ms, send.offer.campaign))),
     )
+
+
+def _send_ms(entry: Entry, campaign: Campaign, now_send_ms: int | None) -> tuple[int, int | None]:
+    """Return when a campaign is sent, and what its look-backs are held to: None where that is stream time."""
+    if isinstance(campaign.qualify, Live):
+        return FOREVER_MS, None
+    if campaign.when.send_ms is not None:
+        return campaign.when.send_ms, campaign.when.send_ms
+    return (entry.first_published_ms, entry.first_published_ms) if now_send_ms is None else (now_send_ms, None)
+
+
+def _roles(absence: Absence, unless: tuple[str, ...]) -> Iterator[tuple[str, Role]]:
+    for event in dict.fromkeys((absence.event, *unless)):
+        yield event, Role(absence, event == absence.event, event in unless)
 
 
 def _span(entry: Entry, campaign: Campaign, now_start_ms: int | None) -> tuple[int, int]:

@@ -7,14 +7,18 @@ from collections.abc import Collection, Mapping
 from heapq import heappush
 from typing import Any
 
+import msgspec
+
 from livepromo.behaviour import users
 from livepromo.behaviour.keeping import UNKNOWN_WHO, Kept, filed_ms, pack, unpack
 from livepromo.behaviour.occurrences import Remembered, Rule
 from livepromo.behaviour.repeats import RecentIds
 from livepromo.behaviour.users import User
 from livepromo.behaviour.windows import open_in
+from livepromo.engine.entries import ControlEntry
 from livepromo.engine.horizons import Horizons
-from livepromo.engine.parts import memory_key, versioned, who_key, windows_key
+from livepromo.engine.offers import Send
+from livepromo.engine.parts import memory_key, sent_key, versioned, who_key, windows_key
 from livepromo.engine.tumbling import Tumbling
 from livepromo.model.decisions import Candidate, Denial
 from livepromo.model.ids import CampaignId, UserId
@@ -26,8 +30,16 @@ PART_OVERHEAD = 80
 
 _LONG_AGO_MS = -FOREVER_MS
 _CANDIDATE_OVERHEAD = 500
+_encode = msgspec.msgpack.Encoder().encode
 
 Part = tuple[bytes, bytes | None]
+
+
+class Sent(msgspec.Struct, frozen=True, array_like=True):
+    """How far a campaign has been sent: up to `last`, or to everyone."""
+
+    done: bool
+    last: UserId
 
 
 class State:
@@ -37,18 +49,9 @@ class State:
     """
 
     __slots__ = (
-        "catalogue",
-        "entries",
-        "forgotten",
-        "id_parts",
-        "ids",
-        "open_windows",
-        "position",
-        "stream_ms",
-        "timers",
-        "unready",
+        "catalogue", "entries", "forgotten", "id_parts", "ids", "open_windows", "position", "sent", "stream_ms", "timers", "unready",
         "users",
-    )
+    )  # fmt: skip
 
     def __init__(self, horizons: Horizons) -> None:
         self.position = Position(0, 0)
@@ -57,9 +60,10 @@ class State:
         self.users: dict[UserId, bytes] = {}  # everyone of whom any record was read
         self.timers = Tumbling()
         self.open_windows: Counter[CampaignId] = Counter()
+        self.sent: dict[CampaignId, Sent] = {}  # how far the campaigns have been sent that are sent
         self.unready: set[bytes] = set()  # rules whose look-back has not been read yet
         self.catalogue = 0  # publications before this place in the catalogue hold
-        self.entries: dict[Position, int] = {}  # control entries: at which position which place was taken
+        self.entries: dict[Position, ControlEntry] = {}  # where each was taken
         self.id_parts: dict[int, dict[bytes, None]] = {}  # which records of the journal hold the ids of an hour
         self.forgotten: list[bytes] = []  # records of the journal whose hour is over
 
@@ -130,8 +134,9 @@ class Changes:
     """
 
     __slots__ = (
-        "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "open_windows", "outcomes", "parts", "position", "repeats", "size",
-        "stream_ms", "taken", "tally", "took",
+        "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "open_windows", "outcomes", "parts", "position", "repeats", "send",
+        "sent",
+        "size", "stream_ms", "taken", "tally", "took",
     )  # fmt: skip
 
     def __init__(self, state: State, horizons: Horizons) -> None:
@@ -148,6 +153,8 @@ class Changes:
         self.tally: dict[CampaignId, Counter[str]] = {}  # what became of windows
         self.fired_ms: list[int] = []  # deadline + grace of those that fired
         self.open_windows: Counter[CampaignId] = Counter()  # by how many more are open
+        self.sent: dict[CampaignId, Sent] = {}
+        self.send: Send | None = None  # what is to be sent before anything else is taken
         self.taken = self.repeats = self.ignored = 0
         self.took = 0  # how many of the records were taken: fewer than there are when a batch would grow too large
 
@@ -201,6 +208,11 @@ class Changes:
                     self._put(memory_key(user, rule, number), versioned(chunk))
             for number in old.keys() - new.keys():
                 self._put(memory_key(user, rule, number), None)
+
+    def put_sent(self, campaign: CampaignId, sent: Sent) -> None:
+        """Change how far a campaign has been sent."""
+        self.sent[campaign] = sent
+        self._put(sent_key(campaign), versioned(_encode(sent)))
 
     def file(self, user: UserId, kept: Kept) -> None:
         """File a user under the first instant at which something is due, if that is earlier than the one there is."""
@@ -277,4 +289,5 @@ def merge(state: State, changes: Changes) -> list[int]:
         if state.filed_ms(user) == due_ms:
             state.timers.file(due_ms, user)
     state.open_windows.update(changes.open_windows)
+    state.sent.update(changes.sent)
     return state.ids.expire(state.stream_ms)

@@ -14,6 +14,7 @@ from typing import IO, Literal, NamedTuple
 
 import msgspec
 
+from livepromo.engine.entries import ControlEntry
 from livepromo.ledger.codes import CodeProblem, lines_of, normalised
 
 LOG_VERSION = 1
@@ -43,11 +44,11 @@ class PublicationLine(msgspec.Struct, frozen=True, tag="publication"):
 
 
 class EntryLine(msgspec.Struct, frozen=True, tag="entry"):
-    """A control entry: at this position the partition took the catalogue up to `catalogue`."""
+    """A control entry, and the position at which the partition took it."""
 
     offset: int
     step: int
-    catalogue: int
+    entry: ControlEntry
 
 
 class RecordLine(msgspec.Struct, frozen=True, tag="record"):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import assert_never
 
 from livepromo.behaviour.decoding import decode, decode_recorded
 from livepromo.documents import catalogue as publications
-from livepromo.documents.catalogue import Catalogue
+from livepromo.documents.catalogue import Catalogue, campaign_key
 from livepromo.engine.boundary import advance_all, decode_all
+from livepromo.engine.entries import CatalogueTaken, ControlEntry, HistoryRead, Tick, Visit
 from livepromo.engine.horizons import Horizons
+from livepromo.engine.offers import Send
 from livepromo.engine.partition import Batch, advance_time
 from livepromo.engine.plan import EMPTY_PLAN, Plan, compile_plan
+from livepromo.engine.sends import USERS_AT_ONCE, users_of, visit
 from livepromo.engine.state import State, merge
 from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of
 from livepromo.model.decisions import Candidate, Denial, Grant
-from livepromo.model.documents import Document, key_of
+from livepromo.model.documents import Campaign, Document, key_of
 from livepromo.model.formats import FormatError
 from livepromo.model.records import DeadReason, Ignored, Malformed, Record
 from livepromo.model.time import FOREVER_MS
@@ -35,17 +39,36 @@ class Simulation:
     """One set of limits, the codes of pools, and a summary, for any number of partitions. A pool that is not there has no codes."""
 
     def __init__(self, horizons: Horizons, codes: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self.replays = False  # what was sent is said by control entries
         self._stocks = {pool: Stock(0, some, len(some)) for pool, some in (codes or {}).items()}
         self.horizons, self.summary = horizons, Summary({pool: stock.size for pool, stock in self._stocks.items()})
         self.rows: dict[str, Row] = {}
 
     def finish(self, state: State, plan: Plan, until_ms: int) -> Iterator[Decision]:
         """Move a partition's stream time on without a record and yield the decisions about what is due by then, in order."""
-        done = False
-        while not done:
+        while True:
             changes, done = advance_time(state, plan, self.horizons, until_ms)
             merge(state, changes)
             yield from self._decide(changes.outcomes)
+            if changes.send is not None:
+                if self.replays:
+                    return
+                yield from self.send(state, changes.send)
+            elif done:
+                return
+
+    def send(self, state: State, send: Send, most: int | None = None) -> Iterator[Decision]:
+        """Decide about everyone whom a send has still to visit, or the next `most` of them, and yield the decisions."""
+        users = users_of(state, send)
+        end = len(users) if most is None else most
+        at = count = 0
+        while at == 0 or (count and at < end):
+            changes, count = visit(state, self.horizons, send, users[at:], state.position, most=min(max(end - at, 0), USERS_AT_ONCE))
+            merge(state, changes)
+            yield from self._decide(changes.outcomes)
+            at += count
+            if not count:
+                return
 
     @property
     def pools(self) -> list[str]:
@@ -61,6 +84,8 @@ class Simulation:
             merge(state, changes)
             self.summary.count_records(changes)
             yield from self._decide(changes.outcomes)
+            if changes.send is not None and not self.replays:
+                yield from self.send(state, changes.send)
 
     def _decide(self, outcomes: Sequence[Candidate | Denial]) -> Iterator[Decision]:
         candidates = [one for one in outcomes if isinstance(one, Candidate)]
@@ -82,7 +107,8 @@ def run_recorded(
 
     The documents are published, revision 1 of each, at the first record's time; a campaign that starts `now` starts before every record.
     """
-    state, plan, offset = State(simulation.horizons), EMPTY_PLAN, 0
+    horizons = simulation.horizons
+    state, plan, offset, catalogue = State(horizons), EMPTY_PLAN, 0, Catalogue()
     for chunk in _chunks(lines):
         decoded, _ = decode_all(chunk, _recorded, _NOT_RECEIVED)
         records = [record for record, _ in decoded]
@@ -91,13 +117,24 @@ def run_recorded(
             if published_ms is not None:  # until then there is nothing to decide
                 catalogue = _published(documents, published_ms)
                 simulation.summary.take_catalogue(catalogue)
-                plan = compile_plan(catalogue, simulation.horizons, now_start_ms=_BEFORE_EVERYTHING_MS)
+                plan = compile_plan(catalogue, horizons, now_start_ms=_BEFORE_EVERYTHING_MS, now_send_ms=FOREVER_MS)
         batch = Batch(range(offset, offset + len(chunk)), records, [appended for _, appended in decoded])
         yield from simulation.take(state, plan, batch)
         offset += len(chunk)
     if plan is EMPTY_PLAN:
         simulation.summary.take_catalogue(_published(documents, 0))
+        return
+    now_ms = state.stream_ms
+    plan = compile_plan(catalogue, horizons, now_start_ms=_BEFORE_EVERYTHING_MS, now_send_ms=now_ms)
     yield from simulation.finish(state, plan, until_ms)
+    for send in plan.sends:
+        if send.send_ms == now_ms and until_ms <= send.instant_ms and _is_sent_now(catalogue, send):
+            yield from simulation.send(state, send)
+
+
+def _is_sent_now(catalogue: Catalogue, send: Send) -> bool:
+    document = catalogue.entries[campaign_key(send.offer.campaign)].document
+    return isinstance(document, Campaign) and document.when.send_ms is None
 
 
 def _recorded(line: bytes | None) -> tuple[Record, int | None]:
@@ -163,7 +200,7 @@ class _LoggedPartition:
     def take(self, until_ms: int) -> Iterator[Decision]:
         """Take what comes next: a control entry, or the records up to the next one, to `until_ms`, or to the size of a slice."""
         if isinstance(self._next, EntryLine):
-            self._take_catalogue(self._next.catalogue)
+            yield from self._take_entry(self._next.entry)
             self._advance()
             return
         slice_: list[RecordLine] = []
@@ -179,6 +216,24 @@ class _LoggedPartition:
         records, _ = decode_all(values, decode, _BUG)
         batch = Batch([line.offset for line in slice_], records, [line.received_ms for line in slice_])
         yield from self._simulation.take(self.state, self.plan, batch)
+
+    def _take_entry(self, entry: ControlEntry) -> Iterator[Decision]:
+        """Take a control entry as its worker did, with all that it makes due before anything else is taken."""
+        state, simulation = self.state, self._simulation
+        match entry:
+            case CatalogueTaken(position=position):
+                self._take_catalogue(position)
+            case Tick(at_ms=at_ms):
+                state.stream_ms = max(state.stream_ms, at_ms)
+                yield from simulation.finish(state, self.plan, at_ms)
+            case HistoryRead(rules=rules):
+                state.unready.difference_update(rules)
+            case Visit(campaign=campaign, users=users):
+                send = next(send for send in self.plan.sends if send.offer.campaign == campaign)
+                yield from simulation.finish(state, self.plan, send.instant_ms + 1)
+                yield from simulation.send(state, send, users)
+            case _:
+                assert_never(entry)
 
     def _take_catalogue(self, position: int) -> None:
         while self.catalogue.position < position:
@@ -198,6 +253,7 @@ def run_logged(simulation: Simulation, paths: Sequence[str], moved: Callable[[in
 
     `moved` is told of bytes as they are read. Raises InputError.
     """
+    simulation.replays = True
     partitions = [_LoggedPartition(path, simulation, moved) for path in paths]
     if len({(p.topic, p.partition) for p in partitions}) < len(partitions):
         raise InputError("two of the logs are of the same partition")

@@ -9,15 +9,16 @@ from functools import lru_cache
 
 from livepromo.behaviour.decoding import decode
 from livepromo.engine.boundary import advance_all, decode_all
+from livepromo.engine.entries import CatalogueTaken
 from livepromo.engine.journalling import (
     PositionPart,
     Surroundings,
     entry_key,
-    entry_parts,
     merge_ids,
     parts_of,
     position_part,
     restore_part,
+    take_entry,
 )
 from livepromo.engine.partition import Batch
 from livepromo.engine.state import Changes, Part, State, merge, weight_of
@@ -278,12 +279,10 @@ class MatchOwner:
             self._shared.failpoints.reach("renew.claimed")
         newest = self._publications.newest.position
         if newest > self.state.catalogue and self.state.position.offset >= self._entries_from:
-            parts, after = entry_parts(self.state, newest, self._surroundings)
-            at = self.state.position
+            parts, taken = take_entry(self.state, CatalogueTaken(newest), self._surroundings)
             await self._append(parts)
             self._shared.failpoints.reach("catalogue.entry_appended")
-            self.state.entries[at] = newest
-            self.state.position, self.state.catalogue = after, newest
+            taken()
             log.info("%s[%d] took the catalogue up to %d", self._shared.topics.events, self.partition, newest)
         elif self._shared.monotonic() - self._appended_s > HOUR_S:
             await self._write_again()

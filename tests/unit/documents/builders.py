@@ -7,9 +7,8 @@ import json
 import re
 from typing import Any
 
-from livepromo.documents.checking import understand
 from livepromo.documents.files import check_content
-from livepromo.documents.reading import Problem, ReadDocument, read_text
+from livepromo.documents.reading import Problem, ReadDocument
 from livepromo.documents.references import check_documents
 from livepromo.model.documents import Document
 
@@ -24,7 +23,6 @@ CAMPAIGN: dict[str, Any] = {
     },
 }
 P = "reward.points"
-LATER = "is not yet supported"
 EXTERNAL = {"kind": "wallet", "id": "ext", "decimals": 2, "external": True}
 WORLD: list[dict[str, Any]] = [
     WALLET,
@@ -99,18 +97,16 @@ def problems_of(*documents: Any, zone: str = "UTC", strict: bool = False) -> lis
 
 
 def found(*documents: Any, zone: str = "UTC") -> set[tuple[str, str]]:
-    """Return the path and rule of every error but that the engine cannot do it yet."""
+    """Return the path and rule of every error."""
     problems = problems_of(*documents, zone=zone)
-    return {(one.path, one.rule) for one in problems if one.severity == "error" and not one.message.endswith(LATER)}
+    return {(one.path, one.rule) for one in problems if one.severity == "error"}
 
 
 def understood(*documents: Any, zone: str = "UTC") -> list[ReadDocument]:
-    """Return sound documents with what they mean, whether or not the engine can do it."""
-    read, problems = read_text(json.dumps(list(documents)).encode(), "f.json")
-    checked = [understand(one, zone) for one in read]
-    problems += [problem for _, found_here in checked for problem in found_here]
+    """Return sound documents with what they mean."""
+    read, problems = read_all(*documents, zone=zone)
     assert not problems, [problem.text for problem in problems]
-    return [one for one, _ in checked]
+    return read
 
 
 def meaning(document: Any, zone: str = "UTC") -> Document:

@@ -36,7 +36,6 @@ from livepromo.model.ids import CampaignId
 from unit.documents.builders import (
     CAMPAIGN,
     GONE,
-    LATER,
     WALLET,
     P,
     a_campaign,
@@ -44,9 +43,6 @@ from unit.documents.builders import (
     found,
     meaning,
     problems_of,
-    read_all,
-    rewarding,
-    sent,
 )
 
 DAY = 86_400_000
@@ -230,26 +226,6 @@ def test_a_violation_is_an_error_at_its_path_with_its_rule(changes: dict[str, An
     assert (path, rule) in refused
     if path not in {"$.qualify", "$.reward", "$.kind", "$.id"}:  # what else hangs on these is said as well
         assert refused == {(path, rule)}
-
-
-@pytest.mark.parametrize(
-    ("document", "path", "rule"),
-    [
-        ({"kind": "segment", "id": "s", "members": "fed"}, "$.kind", "R5"), ({"kind": "list", "id": "l"}, "$.kind", "R5"),
-        (sent("points"), "$.qualify.past", "R2"), (rewarding("item", {"qualify": {"list": "l"}}), "$.qualify.list", "R2"),
-        (sent("points", {"when": {"send": "2030-01-01T00:00"}}), "$.when.send", "R12"),
-        *[
-            (a_campaign({"who": who}), "$.who", "R5") for who in
-            [{"all": [{"sample": 5}]}, {"segment": "s"}, {"list": "l"}, {"did": {"event": "A"}}, {"property": "A", "op": "exists"}]
-        ],
-    ],
-)  # fmt: skip
-def test_what_is_specified_and_not_built_is_refused_never_ignored(document: Any, path: str, rule: str) -> None:
-    read, problems = read_all(document)
-    assert read[0].document is None
-    (message,) = [one.message for one in problems if (one.path, one.rule) == (path, rule)]
-    assert message.endswith(LATER)
-    assert all(one.message.endswith(LATER) for one in problems)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from livepromo.documents.checking import understand
+from livepromo.documents.checking import check_document
 from livepromo.documents.reading import ReadDocument
 from livepromo.model.documents import Campaign, Favor, Points, Random
 from unit.documents.builders import WALLET, P, a_campaign, found, meaning
@@ -113,7 +113,7 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
 
 
 def refused_paths(document: dict[str, Any]) -> set[str]:
-    _, problems = understand(ReadDocument("f", "campaign/c", document, {}), "UTC")
+    _, problems = check_document(ReadDocument("f", "campaign/c", document, {}), "UTC")
     return {problem.path for problem in problems}
 
 

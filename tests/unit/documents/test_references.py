@@ -14,7 +14,6 @@ from unit.documents.builders import (
     CAMPAIGN,
     EXTERNAL,
     GONE,
-    LATER,
     WALLET,
     WORLD,
     P,
@@ -42,10 +41,8 @@ def published(*documents: Any, stop: str = "") -> Catalogue:
 
 def against(catalogue: Catalogue | None, *documents: Any, now_ms: int | None = None, zone: str = "UTC") -> set[tuple[str, str]]:
     read, problems = read_all(*documents, zone=zone)
-    if all(problem.message.endswith(LATER) for problem in problems):
-        read, problems = understood(*documents, zone=zone), []
     problems += check_documents(read, catalogue, now_ms=now_ms, strict=False)
-    return {(one.path, one.rule) for one in problems if one.severity == "error" and not one.message.endswith(LATER)}
+    return {(one.path, one.rule) for one in problems if one.severity == "error"}
 
 
 WALLET_PATH = (f"$.{P}.wallet", "R19")

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livepromo.engine.entries import CatalogueTaken, HistoryRead, Tick, Visit
+from livepromo.model.ids import CampaignId
 from livepromo.simulation.files import (
     LOG_VERSION,
     EntryLine,
@@ -121,7 +123,10 @@ def test_a_log_comes_back_as_it_was_written(tmp_path: Path) -> None:
         HEADER,
         PublicationLine(0, 5, '\1{"a":"ü"}'),
         record_line(7, 10, b'{"user":"u1"}'),
-        EntryLine(8, 0, 1),
+        EntryLine(8, 0, CatalogueTaken(1)),
+        EntryLine(8, 1, Tick(5)),
+        EntryLine(8, 2, HistoryRead((b"12345678",))),
+        EntryLine(8, 3, Visit(CampaignId("c"), 3, done=True)),
         record_line(8, 11, b"\xff\n"),
         record_line(9, 12, None),
     ]

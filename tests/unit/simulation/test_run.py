@@ -12,6 +12,7 @@ import pytest
 from livepromo.documents.catalogue import Catalogue, Intervention, Publication, Verb, encode, revision_of, take
 from livepromo.documents.files import check_content
 from livepromo.documents.reading import documents_of
+from livepromo.engine.entries import CatalogueTaken
 from livepromo.engine.horizons import Horizons
 from livepromo.model.documents import Document, key_of
 from livepromo.model.ids import CampaignId
@@ -127,7 +128,7 @@ class Log:
         return self
 
     def entry(self, catalogue: int) -> Log:
-        self.lines.append(EntryLine(self.offset, self.step, catalogue))
+        self.lines.append(EntryLine(self.offset, self.step, CatalogueTaken(catalogue)))
         self.step += 1
         return self
 
