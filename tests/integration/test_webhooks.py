@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from livepromo.sandbox.servers import KafkaCluster, RedisServer
+from livepromo.sandbox.servers import KafkaCluster, RedisServer, free_ports
 from receiving import Receiver
 from whole import GRANTED, In, Installation, until
 
@@ -87,6 +89,15 @@ def a_charge(user: str, number: int) -> In:
     )
 
 
+def shown(port: int, name: str, endpoint: str, **labels: str) -> float:
+    """Return what a worker's metrics say of an endpoint."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        families = list(text_string_to_metric_families(page.read().decode()))
+    wanted = {"endpoint": endpoint, **labels}
+    [value] = [one.value for family in families for one in family.samples if one.name == f"livepromo_{name}" and one.labels == wanted]
+    return value
+
+
 def granted(installation: Installation) -> dict[str, dict[str, object]]:
     return {json.loads(one.value or b"")["grant_id"]: json.loads(one.value or b"") for one in installation.read(GRANTED)}
 
@@ -94,12 +105,20 @@ def granted(installation: Installation) -> dict[str, dict[str, object]]:
 def test_every_grant_is_called_once_with_the_body_that_the_rules_say_and_a_signature_that_verifies(
     installation: Installation, receiver: Receiver, tmp_path: Path
 ) -> None:
-    worker = installation.worker()
+    port = free_ports(1)[0]
+    worker = installation.worker(metrics_port=str(port))
     installation.cli("apply", tmp_path / "documents.yaml")
     installation.send([a_profile(f"u{n}") for n in range(5)])
     installation.send([a_charge(f"u{n % 5}", n) for n in range(200)])
     installation.until_done()
     until(lambda: len(receiver.taken()) == 400, 30, "all calls arrive")
+    until(lambda: shown(port, "webhook_pending", "gifts") == 0, 20, "the gauges show that no call is left")
+    for endpoint in ("gifts", "credits"):
+        assert shown(port, "webhook_calls_total", endpoint, outcome="ok") == 200
+        assert {shown(port, "webhook_calls_total", endpoint, outcome=one) for one in ("refused", "failed", "timeout", "blocked")} == {0}
+        assert shown(port, "webhook_seconds_count", endpoint) == 200
+        assert shown(port, "webhook_circuit_open", endpoint) == 0
+        assert shown(port, "webhook_oldest_pending_timestamp_seconds", endpoint) == 0
     assert worker.stop() == 0
 
     grants = granted(installation)

@@ -345,3 +345,46 @@ async def test_an_owner_that_revoked_partitions_belong_to_begins_nothing(world: 
     assert not world.logs.webhooks.claims
     owner.may_begin = True
     await until(lambda: len(world.made) == 2)
+
+
+async def test_calls_that_are_not_written_down_when_their_owner_ends_are_made_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "NOTED_ENTRIES", 1)
+    world.answer = lambda _: AWAY
+    owner = await world.owner()
+
+    async def nothing() -> None:
+        """Let it be appended."""
+
+    async def stands_still() -> None:
+        owner.may_begin = False
+
+    world.logs.webhooks.strikes = [nothing, nothing, nothing, stands_still]  # the claim, a snapshot, the first of the calls, the second
+    owed = world.grants(6)
+    owner.relay()
+    await until(lambda: not owner.may_begin and set(owed) <= set(world.made))
+    await owner.die()
+    world.answer = lambda _: OK
+    before = len(world.made)
+    await world.owner(relayed=len(world.logs.ledger.records))
+    await until(lambda: set(owed) <= set(world.made[before:]))
+
+
+async def test_grants_that_are_relayed_faster_than_their_calls_are_read_are_read_in_the_ledger_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_NAMED", 3)
+    monkeypatch.setattr(room, "CATCH_UP", 4)
+    owner = await world.owner()
+    owed = world.grants(1)
+    owner.relay()
+    await until(lambda: len(world.made) == 1)
+    owed += world.grants(29)
+    for until_offset in range(2, 31):
+        owner.relay(until_offset)
+    await until(lambda: len(world.made) == 30)
+    owed += world.grants(1)
+    owner.relay()
+    await until(lambda: len(world.made) == 31)
+    assert world.made == owed
