@@ -95,7 +95,7 @@ def worker(name: str, servers: str, notes: Path, settings: dict[str, float | int
             await owner.take(piece)
 
         async def on_look() -> None:
-            note("look", partition, feed().complete_until_ms(partition))
+            note("look", partition, feed().complete_until_s(partition))
 
         lanes.open(Lane(partition, on_slices=on_slices, on_look=on_look, on_error=fail, may_look=lambda: feed().owns(partition)))
         note("taken", partition, owner.position)

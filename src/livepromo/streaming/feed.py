@@ -22,6 +22,7 @@ from mode import Service
 from livepromo.streaming import columns
 from livepromo.streaming.errors import PositionLostError, UnavailableError
 from livepromo.streaming.offsets import OffsetTracker, Partition, Slice
+from livepromo.telemetry import clock
 
 WEEK_MS = 7 * 24 * 3_600_000
 START_RETRY_S = 1.0
@@ -97,7 +98,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         self._waiting: dict[Partition, deque[Slice]] = {}  # fetched, and not handed over: as much as one record batch may be cut into
         self._held: set[Partition] = set()  # taken, and neither kept nor lost since the last rebalance began
         self._begun: set[Partition] = set()  # told to take, and not told to lose
-        self._answered_ms: dict[Partition, tuple[int | None, int | None]] = {}  # arrival of the last two answers of the broker
+        self._answers: dict[Partition, deque[tuple[int | None, float]]] = {}  # the last three answers seen, and when they were
         self._taking: asyncio.Task[None] | None = None
         self._revoking = False
         self.joined = False  # whether the group has ever said which partitions are ours, be it none
@@ -188,13 +189,13 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
     def _observe(self) -> None:
         assert self._consumer is not None
         for partition in self._ready:
-            _, last = self._answered_ms.get(partition, (None, None))
             try:
-                now = self._consumer.last_poll_timestamp(TopicPartition(*partition))
+                answer = self._consumer.last_poll_timestamp(TopicPartition(*partition))
             except IllegalStateError:  # the assignment is being replaced
                 return
-            if now != last:
-                self._answered_ms[partition] = last, now
+            answers = self._answers.setdefault(partition, deque(maxlen=3))
+            if answer is not None and (not answers or answers[-1][0] != answer):
+                answers.append((answer, clock.monotonic_s()))
 
     def owns(self, partition: Partition) -> bool:
         """Say whether work on the partition may begin now: it is taken, and not being revoked."""
@@ -214,13 +215,15 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         position = self._offsets.position(partition)
         return end is not None and position is not None and position >= end
 
-    def complete_until_ms(self, partition: Partition) -> int | None:
-        """Return the instant, by this machine's clock, before which nothing was appended that is not processed; None in a backlog.
+    def complete_until_s(self, partition: Partition) -> float | None:
+        """Return the instant, in monotonic seconds, before which nothing was appended that is not processed; None in a backlog.
 
-        That is when the answer *before* the last one arrived: the last one was asked for after it. The arrival of the last one itself
-        would be too late, by however long this process was frozen between the broker's answer and now.
+        That is when the answer two before the newest was seen. The newest was asked for after the one before it had arrived, and that one
+        arrived after the one before it was seen. Its arrival itself would be too late, by however long this process was frozen between the
+        broker's answer and now; and no wall clock is asked.
         """
-        return self._answered_ms.get(partition, (None, None))[0] if self.read_to_end(partition) else None
+        answers = self._answers.get(partition)
+        return answers[0][1] if answers is not None and len(answers) == answers.maxlen and self.read_to_end(partition) else None
 
     async def committed(self, partition: Partition) -> int | None:
         """Return the group's committed offset; None if it never committed one. Waits while Kafka is away."""
@@ -310,7 +313,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         except (TimeoutError, KafkaError) as error:
             self.log.warning("not committed before letting go, the next owner repeats some: %r", error)
         self._offsets.forget(ready)
-        self._answered_ms.clear()
+        self._answers.clear()
 
     async def _take_all(self, partitions: set[Partition], generation: int, before: asyncio.Task[None] | None) -> None:
         try:

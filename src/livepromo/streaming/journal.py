@@ -124,6 +124,7 @@ class Journal:
         self._writer: Writer | None = None
         self._claimed_s = 0.0
         self._known = True  # whether the outcome of every append of ours is
+        self.stamped: tuple[float, int] | None = None  # when our last append was answered, and the time that the log had given it
 
     def __repr__(self) -> str:
         return f"<Journal {self.topic}[{self.partition}] epoch {self.epoch}>"
@@ -215,4 +216,6 @@ class Journal:
         appended = await self._writer.append(records)
         self._known = True
         self.end = appended.offset + len(records)
+        if appended.timestamp_ms is not None:
+            self.stamped = self._monotonic(), appended.timestamp_ms
         return appended
