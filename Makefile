@@ -9,7 +9,7 @@ setup: .venv/ready
 dev: setup
 	$(RUN)livepromo dev $(ARGS)
 
-test: check
+test: check prometheus helm
 	$(RUN)pytest -n 2 --dist loadgroup $(PYTEST)
 
 check: setup java redis
@@ -53,6 +53,10 @@ bench: setup java redis
 lock: | $(UV)
 	$(UV) pip compile -q pyproject.toml --extra dev --group dev --universal --python-version 3.11 --generate-hashes --no-emit-package livepromo \
 	  --custom-compile-command "make lock" $(LOCK) -o requirements.lock
+	$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-package livepromo -c requirements.lock \
+	  --no-annotate --custom-compile-command "make lock" -o deploy/requirements.lock
+	echo hatchling | $(UV) pip compile -q - --universal --python-version 3.11 --generate-hashes -c requirements.lock \
+	  --no-annotate --custom-compile-command "make lock" -o deploy/build.lock
 
 java:
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "the tests start Apache Kafka: install Java 17 or newer and Maven (apt-get install default-jre-headless maven)"; exit 1; }
@@ -61,4 +65,20 @@ redis:
 	@command -v redis-server >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; } \
 	  || { echo "the tests start Redis 7: install redis-server"; exit 1; }
 
-.PHONY: setup dev test check chaos nightly bench lock java redis
+prometheus:
+	@command -v promtool >/dev/null && command -v prometheus >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	  && apt-get install -y -qq --no-install-recommends prometheus; } || { echo "the tests start Prometheus and promtool: install prometheus"; exit 1; }
+
+# helm is built once for a version, three to five minutes, and kept outside the checkout.
+HELM_VERSION := v4.3.1
+HELM := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livepromo/helm-$(HELM_VERSION)/helm
+helm: $(HELM)
+$(HELM):
+	@command -v go >/dev/null || { echo "the tests render the chart with helm, which Go builds: install Go 1.26 or newer, or put helm at $(HELM)"; exit 1; }
+	@echo "building helm $(HELM_VERSION): some minutes, once"
+	@mkdir -p $(@D) && GOBIN=$(@D) go install helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
+
+dashboards: setup
+	$(RUN)python deploy/grafana/dashboards.py
+
+.PHONY: setup dev test check chaos nightly bench lock java redis prometheus helm dashboards

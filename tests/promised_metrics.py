@@ -49,9 +49,6 @@ invariant_violations_total counter invariant
 loop_lag_seconds histogram
 """
 NOT_YET = {
-    "window_lateness_seconds",
-    "windows_open",
-    "windows_total",
     "history_complete_since_timestamp_seconds",
 }
 

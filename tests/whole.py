@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +32,17 @@ def until(holds: Callable[[], bool], seconds: float, what: str | Callable[[], st
         wait_until(holds, seconds, what if callable(what) else lambda: what)
     except ServerError as error:
         raise AssertionError(f"not: {error}") from None
+
+
+def asked(port: int, path: str) -> tuple[int, str]:
+    """Return status and body of an answer; 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
 
 
 class In(NamedTuple):

@@ -243,6 +243,20 @@ async def test_a_server_that_evicts_is_refused_with_what_to_set(own: RedisTable,
         await own.check_server()
 
 
+async def test_while_a_server_evicts_nothing_is_read_or_written_there(own: RedisTable, own_server: RedisServer) -> None:
+    await own.write(0, None, Applied(5, 1), {"a": {"total": 1}}, {0: TWO}, 1)
+    configure(own_server, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    with pytest.raises(EvictingError):
+        await own.check_server()
+    assert await away(own) == {Away.OTHER}
+    for ask in (own.progress(0), own.read(0, 5, ["a"])):
+        with pytest.raises(UnavailableError, match="maxmemory-policy to noeviction"):
+            await ask
+    configure(own_server, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await own.check_server()
+    assert await own.read(0, 5, ["a"]) == (Applied(5, 1), {"a": {"total": 1}})
+
+
 async def test_a_server_that_is_gone_is_away_and_not_unfit(own: RedisTable, own_server: RedisServer) -> None:
     own_server.stop()
     with pytest.raises(UnavailableError):

@@ -106,6 +106,9 @@ CASES = [
     WhoCase("what was too late to be processed is no history", did(), [event("page", DAY + 1), paid(0), go(DAY + 1)], []),
     WhoCase("a repeat counts once", did(count={"gte": 2}), [paid(0, id="x"), paid(1, id="x"), go(2)], []),
     WhoCase("a repeat of another user counts", did(), [paid(0, id="x", user="u2"), paid(0, id="x"), go(2)], [2]),
+    WhoCase(
+        "an event that is named is known again, though nothing asks how often", did(count={"gte": 0}), [paid(0, id="x"), go(1, id="x")], []
+    ),
     WhoCase("the triggering event itself counts", did("go", count={"eq": 3}), [go(0), go(1), go(2), go(3)], [2]),
     WhoCase("also with a look-back", did("go", within="1s", count={"eq": 2}), [go(0), go(1), go(3)], [1]),
     WhoCase("the time of an event is never after it was received", did(within="10s"), [paid(50, received=40), go(50), go(50.001)], [50]),

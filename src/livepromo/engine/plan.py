@@ -15,6 +15,7 @@ from livepromo.documents.catalogue import Catalogue, Entry, State
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Absence, Offer, Role, Send, Trigger
 from livepromo.engine.owing import compile_reward
+from livepromo.model.audiences import Did, DidNot, Interest, leaves_of
 from livepromo.model.conditions import Condition, Op
 from livepromo.model.documents import Campaign, FromList, Live, Retrigger, Segment
 from livepromo.model.ids import CampaignId
@@ -82,12 +83,11 @@ def compile_plan(  # noqa: C901 - a branch for each way to qualify
     absences: dict[CampaignId, Absence] = {}
     rules: dict[str, dict[bytes, Rule]] = {}
     sends: list[Send] = []
-    named: set[str] = set()
+    named = set(_named_by_audiences(catalogue))
     segments = {entry.document.id: entry.document for entry in catalogue.entries.values() if isinstance(entry.document, Segment)}
 
     def remember(who: CompiledAudience | None) -> None:
         for rule in () if who is None else who.rules:
-            named.update(rule.events)
             for event in rule.events:
                 rules.setdefault(event, {})[rule.key] = rule
 
@@ -141,6 +141,17 @@ def _send_ms(entry: Entry, campaign: Campaign, now_send_ms: int | None) -> tuple
 def _roles(absence: Absence, unless: tuple[str, ...]) -> Iterator[tuple[str, Role]]:
     for event in dict.fromkeys((absence.event, *unless)):
         yield event, Role(absence, event == absence.event, event in unless)
+
+
+def _named_by_audiences(catalogue: Catalogue) -> Iterator[str]:
+    """Yield the events that audiences name, those included of which nothing need be remembered: `did` at least zero times."""
+    for entry in catalogue.entries.values():
+        who = entry.document.who if isinstance(entry.document, Segment | Campaign) else None
+        for leaf in () if who is None else leaves_of(who):
+            if isinstance(leaf, Did | DidNot):
+                yield from leaf.events
+            elif isinstance(leaf, Interest):
+                yield leaf.event
 
 
 def _span(entry: Entry, campaign: Campaign, now_start_ms: int | None) -> tuple[int, int]:

@@ -36,12 +36,12 @@ def users_of(state: State, send: Send) -> list[UserId]:
 
 
 def visit(  # noqa: PLR0913 - what, for whom, where
-    state: State, horizons: Horizons, send: Send, users: Sequence[UserId], place: Position, *, most: int = USERS_AT_ONCE
+    state: State, horizons: Horizons, send: Send, users: Sequence[UserId], place: Position, *, left: int
 ) -> tuple[Changes, int]:
-    """Return what a campaign owes the first of these users, and how many of them that are: at most so many, as a batch holds.
+    """Return what a campaign owes the first of these users, and how many of them that are: fewer where a batch would grow too large.
 
-    `users` are what `users_of` returns, or what is left of it; after the last of them the send is over. Candidates stand at `place`; the
-    position of the changes is one step behind that. Touches nothing; twice it gives the same.
+    `users` are the next of those that `users_of` returns, of which `left` are left: after the last of them the send is over. Candidates
+    stand at `place`; the position of the changes is one step behind that. Touches nothing; twice it gives the same.
     """
     offer = send.offer
     changes = Changes(state, horizons)
@@ -49,7 +49,7 @@ def visit(  # noqa: PLR0913 - what, for whom, where
     cause_json = cause.as_json()
     on_list = None if send.list is None else f"list/{send.list}"
     count = 0
-    for user in users[:most]:
+    for user in users:
         if changes.size >= BATCH_BYTES:
             break
         count += 1
@@ -61,7 +61,7 @@ def visit(  # noqa: PLR0913 - what, for whom, where
             outcome = Denial(offer.campaign, offer.revision, user, send.send_ms, cause_json, Reason.AMOUNT_TOO_LARGE)
         changes.add_outcome(outcome)
     changes.kept.clear()  # they were only looked at
-    sent = Sent(done=count == len(users), last=users[count - 1] if count else UserId(""))
+    sent = Sent(done=count == left, last=users[count - 1] if count else UserId(""))
     changes.put_sent(offer.campaign, sent)
     changes.position = Position(place.offset, place.step + 1)
     return changes, count

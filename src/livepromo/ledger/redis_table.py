@@ -132,7 +132,7 @@ class RedisTable:
     def __init__(self, url: str, namespace: str, timeout_ms: int = 2_000) -> None:
         """Raise ValueError for a URL or a namespace that cannot be one; the server is first asked by the first call."""
         tag_of(namespace, 0)
-        self._namespace = namespace
+        self._namespace, self._evicts = namespace, False
         self._client = connect(url, timeout_ms)
 
     async def close(self) -> None:
@@ -140,19 +140,28 @@ class RedisTable:
         await self._client.aclose()
 
     async def check_server(self) -> None:
-        """Raise EvictingError if the server is set up to drop keys. A row that is missing means that nothing is used yet."""
+        """Raise EvictingError if the server is set up to drop keys. A row that is missing means that nothing is used yet.
+
+        While it was last found so, every other method raises UnavailableError: nothing is decided by such a server.
+        """
         with translated():
             policy = (await self._client.info("memory")).get("maxmemory_policy")
-        if policy != "noeviction":
+        self._evicts = policy != "noeviction"
+        if self._evicts:
             raise EvictingError(
                 f"redis may drop rows (maxmemory-policy is {policy}), and with them limits would be forgotten: "
                 "set maxmemory-policy to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)"
             )
 
+    def _check_kept(self) -> None:
+        if self._evicts:
+            raise UnavailableError(Away.OTHER, "redis may drop rows: set maxmemory-policy to noeviction")
+
     def _tag(self, partition: int) -> str:
         return tag_of(self._namespace, partition)
 
     async def _call(self, *words: Any) -> Any:  # noqa: ANN401 - any command, any answer
+        self._check_kept()
         with translated():
             return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
 
@@ -178,6 +187,7 @@ class RedisTable:
     async def progress(self, partition: int) -> tuple[Applied | None, Progress | None]:
         """See Table. One transaction of a GET and an HGETALL."""
         tag = self._tag(partition)
+        self._check_kept()
         with translated():
             async with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.execute_command("GET", tag + "applied")

@@ -63,7 +63,8 @@ class Simulation:
         end = len(users) if most is None else most
         at = count = 0
         while at == 0 or (count and at < end):
-            changes, count = visit(state, self.horizons, send, users[at:], state.position, most=min(max(end - at, 0), USERS_AT_ONCE))
+            some = users[at : min(end, at + USERS_AT_ONCE)]
+            changes, count = visit(state, self.horizons, send, some, state.position, left=len(users) - at)
             merge(state, changes)
             yield from self._decide(changes.outcomes)
             at += count

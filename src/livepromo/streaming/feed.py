@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -28,6 +28,13 @@ WEEK_MS = 7 * 24 * 3_600_000
 START_RETRY_S = 1.0
 IDLE_S = 0.1
 BUSY_S = 0.02  # while a partition is at its bound, the others are asked often, so that it is asked again soon
+
+
+class Lag(NamedTuple):
+    """How many offsets are not acknowledged, and when the oldest of their records was received: known once it is fetched."""
+
+    records: int
+    oldest_ms: int | None
 
 
 class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mode has no types
@@ -241,16 +248,20 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
                 self.log.warning("%s: waiting for kafka to say where it stands: %r", partition, error)
             await asyncio.sleep(START_RETRY_S)
 
-    def lag(self, partition: Partition) -> int | None:
-        """Return how many offsets of the partition, as of the broker's last answer, are not fetched; None where that is not known."""
-        position = self._offsets.position(partition)
+    def lag(self, partition: Partition) -> Lag | None:
+        """Return how much of the partition, as of the broker's last answer, is not acknowledged; None where that is not known."""
+        position, oldest = self._offsets.position(partition), self._offsets.oldest(partition)
         if self._consumer is None or position is None:
             return None
         try:
             end = self._consumer.highwater(TopicPartition(*partition))
         except IllegalStateError:
             return None
-        return None if end is None else max(0, end - position)
+        if end is None:
+            return None
+        if oldest is None:
+            return Lag(max(0, end - position), None)
+        return Lag(max(0, end - oldest.first_offset), oldest.timestamps_ms[0] if oldest.timestamps_ms else None)
 
     # -- committing
 

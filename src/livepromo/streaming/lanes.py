@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from livepromo.streaming.offsets import SPAN_OFFSETS, Partition, Slice, join
+from livepromo.telemetry.clock import monotonic_s
 
 CLOSE_S = 10.0
 
@@ -40,19 +41,25 @@ class Lane:
         self._something = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._at_rest.set()
+        self.unfinished_since_s: float | None = None  # since when something waits or is under way and nothing was finished; None: idle
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane {partition}")
 
     def put(self, piece: Slice) -> None:
         """Queue a slice; never waits: the feed bounds what is in flight."""
         self._queue.append(piece)
-        self._something.set()
+        self._wake()
 
     def look(self) -> None:
         """Ask for a look; asked twice before it runs, it runs once."""
         if not self._look_waits:
             self._look_waits = True
             self._queue.append(None)
-            self._something.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self.unfinished_since_s is None:
+            self.unfinished_since_s = monotonic_s()
+        self._something.set()
 
     async def at_rest(self) -> None:
         """Wait until nothing is being processed; what is queued may begin after."""
@@ -80,6 +87,7 @@ class Lane:
                 elif self._look_due():
                     await self._on_look()
                 self._at_rest.set()
+                self.unfinished_since_s = monotonic_s() if self._queue else None
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the process

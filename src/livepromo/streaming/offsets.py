@@ -195,6 +195,12 @@ class OffsetTracker:
         self._settle(partition)
         return len(self._in_flight.get(partition, ()))
 
+    def oldest(self, partition: Partition) -> Slice | None:
+        """Return the first slice of the partition that is not acknowledged; None if none is in flight."""
+        self._settle(partition)
+        pieces = self._in_flight.get(partition)
+        return pieces[0] if pieces else None
+
     def has_room(self, partition: Partition, slices: int, records: int) -> bool:
         """Say whether the partition may be fetched from: fewer than so many slices are in flight, or so few records in so many slices."""
         count = self.in_flight(partition)

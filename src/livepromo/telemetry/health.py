@@ -6,18 +6,47 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from math import inf
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from livepromo.settings import METRICS_PORTS, PREFIX, SettingsError
+from livepromo.telemetry.clock import monotonic_s
 from livepromo.telemetry.logging import Log
 
 _log = Log("telemetry.health")
 
+NO_PROGRESS_S: Final = 120.0  # longer than a call to Kafka waits for an answer, 40 s, and the pause before the next
+LAST_WORDS_S: Final = 30.0  # Prometheus asks every 15 s, or every minute at the rarest
 Problems = Callable[[], Iterable[str]]
 """Says what is wrong now, a line each; nothing where all is well. It looks at what the process noted and asks nobody."""
+
+
+class Outside:
+    """What a process depends on and cannot mend, Kafka and Redis: when a call to them last failed.
+
+    Whoever waits for them asks again and again, so as long as one is away there is a failure at least every minute.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = monotonic_s) -> None:
+        self._monotonic = monotonic
+        self._failed_s = -inf
+
+    def failed(self) -> None:
+        """Note that a call failed."""
+        self._failed_s = self._monotonic()
+
+    def expects_progress_since(self) -> float:
+        """Return the instant since which work that waits should have got on: longer ago than any failure, else -inf.
+
+        A process that waits for Kafka or Redis is not dead. To end it would bring neither back, and would cost a takeover when they are.
+        """
+        since_s = self._monotonic() - NO_PROGRESS_S
+        return since_s if self._failed_s < since_s else -inf
 
 
 def bind(port: int | None, host: str = "0.0.0.0") -> socket.socket:  # noqa: S104 - Prometheus asks from another machine
@@ -72,7 +101,44 @@ class Health:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encoder(self._registry), headers={"Content-Type": content_type})
+        answer = web.Response(body=encoder(self._registry), headers={"Content-Type": content_type})
+        answer.force_close()  # so that the next scrape is a new connection, which `last_words` can answer
+        return answer
+
+
+def last_words(listening: socket.socket, registry: CollectorRegistry, most_s: float = LAST_WORDS_S) -> None:
+    """Show the metrics until they were scraped once, for so many seconds at most, while nothing else of the process runs.
+
+    A process that ends at once takes what it counted last with it, and nobody would be told.
+    """
+    scraped = False
+
+    class Answer(BaseHTTPRequestHandler):
+        timeout = 2.0  # a client that says nothing must not hold up the end
+
+        def do_GET(self) -> None:
+            nonlocal scraped
+            encoder, content_type = choose_encoder(self.headers.get("Accept", ""))
+            metrics = self.path.partition("?")[0] == "/metrics"
+            body = encoder(registry) if metrics else b"ending\n"
+            self.send_response(200 if metrics else 503)
+            self.send_header("Content-Type", content_type if metrics else "text/plain")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            scraped = scraped or metrics
+
+        def log_message(self, *_: object) -> None:
+            """Keep the log for what matters."""
+
+    with HTTPServer(("", 0), Answer, bind_and_activate=False) as server:
+        server.socket.close()
+        server.socket = listening
+        server.handle_error = lambda *_: None  # type: ignore[method-assign] # a client that went away
+        end_s = monotonic_s() + most_s
+        while not scraped and (left_s := end_s - monotonic_s()) > 0:
+            server.timeout = left_s
+            server.handle_request()
 
 
 async def measure_loop(lag: Histogram, every_s: float = 0.25) -> None:

@@ -50,9 +50,9 @@ class Metrics:
     misplaced_records_total = CounterOf("records found in another partition than their user's")
     event_to_grant_seconds = HistogramOf("received by Kafka until the grant is visible in reward-granted; did campaigns", _WAITS)
 
-    window_lateness_seconds = HistogramOf("deadline and grace until the window fired", _WAITS, exposed=False)
-    windows_open = CampaignGaugeOf("open windows", exposed=False, campaign=_ANY)
-    windows_total = CampaignCounterOf("what became of windows", exposed=False, campaign=_ANY, outcome=_ANY)
+    window_lateness_seconds = HistogramOf("deadline and grace until the window fired", _WAITS)
+    windows_open = CampaignGaugeOf("open windows", campaign=_ANY)
+    windows_total = CampaignCounterOf("what became of windows", campaign=_ANY, outcome=_ANY)
 
     candidates_total = CampaignCounterOf("rewards owed, before limits are looked at", campaign=_ANY)
     grants_total = CampaignCounterOf("rewards given", campaign=_ANY, reward=_ANY)

@@ -14,18 +14,18 @@ from typing import Any, NoReturn
 
 import faust
 
-from livepromo.ledger import table
+from livepromo.ledger import table as table_port
 from livepromo.ledger.redis_shelf import RedisChunks
 from livepromo.ledger.redis_table import EvictingError, RedisTable
 from livepromo.model.formats import FormatError
-from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings
+from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Clock, Settings
 from livepromo.settings import Stage as StageName
-from livepromo.streaming.errors import DoesNotFitError, UnavailableError
+from livepromo.streaming.errors import DoesNotFitError, FencedError, UnavailableError, UnknownOutcomeError
 from livepromo.streaming.kafka_log import KafkaLog
 from livepromo.streaming.offsets import Partition
 from livepromo.streaming.producer import Outbox
 from livepromo.telemetry import clock
-from livepromo.telemetry.health import Health, bind, measure_loop
+from livepromo.telemetry.health import Health, Outside, bind, last_words, measure_loop
 from livepromo.telemetry.metrics import Metrics, tzdata_version
 from livepromo.worker.calling import Calling
 from livepromo.worker.checks import dead_letter_bytes
@@ -40,13 +40,12 @@ from livepromo.worker.shared import Shared, Topics, log
 from livepromo.worker.shelf import TopicShelf
 from livepromo.worker.stage import Owner, Stage
 from livepromo.worker.topics import HEADROOM_BYTES
-from livepromo.worker.watching import report_campaigns
+from livepromo.worker.watching import report_campaigns, report_windows
 
 STAGES: tuple[StageName, ...] = ("match", "decide", "deliver")
 LOOK_S = 0.25
 REPORT_S = 2.0
 SLICE_RECORDS = 5_000  # in a backlog; larger ones cost a little less, and hold the loop for longer than the 25 ms that these take
-NO_PROGRESS_S = 60.0
 FAUST_SETTINGS: dict[str, Any] = {
     "agent_supervisor": "mode.CrashingSupervisor",  # an agent that raised is a bug: the process ends, nothing is acknowledged
     "topic_allow_declare": False,
@@ -56,12 +55,13 @@ FAUST_SETTINGS: dict[str, Any] = {
     "store": "memory://",
 }
 _FITS_NOT = (DoesNotFitError, EvictingError, FormatError)
+_NOT_OURS = (FencedError, UnknownOutcomeError)  # another owner goes on, or reads what happened: that is how it is meant to be
 _DOUBT, _OUTSIDE = 1, 3
 
 
 def exit_code(error: BaseException) -> int:
     """Return with what a worker ends: 3 where Kafka or Redis are away or hold what does not fit, 1 where it doubts itself."""
-    return _OUTSIDE if isinstance(error, (*_FITS_NOT, UnavailableError, table.UnavailableError)) else _DOUBT
+    return _OUTSIDE if isinstance(error, (*_FITS_NOT, UnavailableError, table_port.UnavailableError)) else _DOUBT
 
 
 class Worker:
@@ -80,6 +80,9 @@ class Worker:
         self.calling: Calling | None = None
         self.table: RedisTable | None = None
         self.shelf: TopicShelf | None = None
+        self._outside = Outside()
+        self._looked_s = clock.monotonic_s()
+        self._table_problem = ""
         self.app = faust.App(
             f"{settings.namespace}-worker",
             broker=f"kafka://{settings.kafka.split(',')[0]}",  # never used: the feeds have consumers of their own
@@ -128,6 +131,9 @@ class Worker:
     async def _prepare(self) -> None:
         try:
             settings = self.settings
+            health = Health(self.metrics.registry, self._not_live, self._not_ready)
+            self._closing.append(health.stop)
+            await health.start(self.listening)
             self.table = RedisTable(settings.redis, settings.namespace)
             kafka_log = KafkaLog(settings.kafka, embedded=settings.embedded)
             chunks = RedisChunks(settings.redis, settings.namespace)
@@ -163,6 +169,7 @@ class Worker:
                 failpoints=self._failpoints,
                 monotonic=clock.monotonic_s,
                 renew_after_s=settings.renew_ms / 1000,
+                outside=self._outside,
             )
             codes = settings.topic("codes")
             void = self.metrics.void_records_total.labels(topic=codes)
@@ -172,9 +179,6 @@ class Worker:
                 self.calling = Calling(self.shared, settings, self.end)
                 self._closing.append(self.calling.close)
                 self.calling.know(self.publications.newest)
-            health = Health(self.metrics.registry, self._not_live, self._not_ready)
-            self._closing.append(health.stop)
-            await health.start(self.listening)
             measuring = asyncio.create_task(measure_loop(self.metrics.loop_lag_seconds))
             self._closing.append(lambda: _cancelled(measuring))
         except Exception as error:  # noqa: BLE001 - the boundary: without these nothing can begin
@@ -197,7 +201,14 @@ class Worker:
 
     def _match_owner(self, partition: int) -> MatchOwner:
         shared, publications, *_ = self._made()
-        return MatchOwner(partition, shared, publications, tzdata_version())
+        return MatchOwner(partition, shared, publications, tzdata_version(), self._complete_until_s)
+
+    def _complete_until_s(self, partition: int) -> float | None:
+        """Say until when a partition of the events topic is known to be matched; None where that moves no stream time on."""
+        feed = next(stage.feed for stage in self.stages if stage.name == "match")
+        if feed is None or self.settings.clock is not Clock.TICKS:
+            return None
+        return feed.complete_until_s(Partition(self.settings.events, partition))
 
     def _decide_owner(self, partition: int) -> DecideOwner:
         shared, _, table, shelf = self._made()
@@ -214,6 +225,7 @@ class Worker:
 
     def _add_timers(self) -> None:
         async def look() -> None:
+            self._looked_s = clock.monotonic_s()
             if self.shared is None or self.publications is None:
                 return
             await self._follow(self.publications)
@@ -228,6 +240,10 @@ class Worker:
                 stage.report_lag()
             if self.calling is not None:
                 self.calling.report()
+            report_windows(
+                [owner for stage in self.stages for owner in stage.owners.values() if isinstance(owner, MatchOwner)], self.metrics
+            )
+            await self._look_at_table(table)
             decided = next((stage.owners for stage in self.stages if stage.name == "decide"), {})
             try:
                 await report_campaigns(publications.newest, table, shelf, decided, shared, clock.wall_ms())
@@ -242,35 +258,46 @@ class Worker:
             await publications.follow()
         except UnavailableError as error:
             log.warning("the catalogue cannot be followed: %s", error)
+            self._outside.failed()
         except _FITS_NOT as error:
             self.end(error)
         if self.calling is not None:
             self.calling.know(publications.newest)
 
+    async def _look_at_table(self, table: RedisTable) -> None:
+        try:
+            await table.check_server()
+            self._table_problem = ""
+        except (table_port.UnavailableError, EvictingError) as error:
+            if not self._table_problem:
+                log.error("not ready: %s", error)
+            self._table_problem = str(error)
+            self._outside.failed()
+
     def _not_live(self) -> list[str]:
-        now = clock.monotonic_s()
-        return [
-            f"{stage.name} has made no progress for {now - stage.progressed_s:.0f} s"
-            for stage in self.stages
-            if len(stage.lanes) and now - stage.progressed_s > NO_PROGRESS_S
-        ]
+        since_s = self._outside.expects_progress_since()
+        stuck = ["nothing looks at what is due any more"] if self._looked_s < since_s else []
+        return [*stuck, *(what for stage in self.stages for what in stage.standing_still(since_s))]
 
     def _not_ready(self) -> list[str]:
         if self.shared is None:
             return ["starting"]
-        return [f"{stage.name} {what}" for stage in self.stages if (what := stage.not_ready())]
+        stages = [f"{stage.name} {what}" for stage in self.stages if (what := stage.not_ready())]
+        return [*stages, self._table_problem] if self._table_problem else stages
 
     # -- the end
 
     def end(self, error: BaseException) -> NoReturn:
         """End the process at once, without committing: whoever takes over reads in Kafka what happened."""
         code = exit_code(error)
-        if code == _OUTSIDE:
+        if code == _OUTSIDE or isinstance(error, _NOT_OURS):
             log.critical("the worker ends: %s", error)
+            sys.stderr.flush()
         else:
             self.metrics.invariant_violations_total.labels(invariant=type(error).__name__).inc()
             log.critical("the worker ends: %r", error, exc_info=error)
-        sys.stderr.flush()
+            sys.stderr.flush()
+            last_words(self.listening, self.metrics.registry)  # the event loop stands still meanwhile, and with it all work
         os._exit(code)
 
     def run(self) -> NoReturn:
@@ -278,7 +305,9 @@ class Worker:
         # What imports made stays for ever, and slices make thousands of objects that no cycle holds: the collector need not look so often.
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        faust.Worker(self.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
+        worker = faust.Worker(self.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True)
+        worker.spinner = None  # it would write escape sequences to standard output
+        worker.execute_from_commandline()
         raise AssertionError("a Faust worker exits")
 
 

@@ -30,6 +30,8 @@ STEPS: Final = frozenset({
     "calls.named",
     "calls.noted",
     "catalogue.entry_appended",
+    "tick.entry_appended",
+    "visit.entry_appended",
     "renew.claimed",
 })  # fmt: skip
 

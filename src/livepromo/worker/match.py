@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from livepromo.behaviour.decoding import decode
 from livepromo.engine.boundary import advance_all, decode_all
-from livepromo.engine.entries import CatalogueTaken
+from livepromo.engine.entries import CatalogueTaken, ControlEntry, Tick, Visit
 from livepromo.engine.journalling import (
     PositionPart,
     Surroundings,
@@ -20,15 +20,20 @@ from livepromo.engine.journalling import (
     restore_part,
     take_entry,
 )
-from livepromo.engine.partition import Batch
+from livepromo.engine.offers import Send
+from livepromo.engine.partition import Batch, advance_time
+from livepromo.engine.plan import Plan
+from livepromo.engine.sends import USERS_AT_ONCE, next_send, users_of, visit
 from livepromo.engine.state import Changes, Part, State, merge, weight_of
 from livepromo.ledger.sources import CandidateBatch, encode_batch
 from livepromo.model.decisions import Candidate, Denial
 from livepromo.model.ids import partition_of
 from livepromo.model.records import DeadReason, Event, Malformed, Membership, Position, Profile, Record
+from livepromo.model.time import FOREVER_MS, SECOND_MS
 from livepromo.streaming.errors import DoesNotFitError, FencedError
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.offsets import SPAN_OFFSETS, Slice
+from livepromo.telemetry import clock
 from livepromo.worker.ports import OutRecord
 from livepromo.worker.publishing import Publications
 from livepromo.worker.shared import Shared, log
@@ -38,19 +43,25 @@ CANDIDATE_BATCH_BYTES = 512 * 1024
 BUGS_IN_A_ROW = 100
 AT_HOME_USERS = 100_000
 HOUR_S = 3600.0
+SKEW_MS = 500  # by how much the clocks of two brokers may differ
 UNKNOWN_TZDATA = "unknown"
 _BUG: Record = Malformed(DeadReason.BUG)
 _OF_A_USER = (Event, Profile, Membership)
 _home_of = lru_cache(maxsize=65_536)(partition_of)
 
 Sent = dict[tuple[str, int], list[OutRecord]]
+CompleteUntil = Callable[[int], float | None]
+"""Partition → the monotonic instant before which nothing was appended to it that has not been matched; None where that is not known."""
 
 
 class MatchOwner:
     """The owner of one partition of the events topic: takes its slices, one at a time and in order."""
 
-    def __init__(self, partition: int, shared: Shared, publications: Publications, tzdata: str) -> None:
+    def __init__(
+        self, partition: int, shared: Shared, publications: Publications, tzdata: str, complete_until_s: CompleteUntil = lambda _: None
+    ) -> None:
         self.partition, self._shared, self._publications = partition, shared, publications
+        self._complete_until_s = complete_until_s
         self._surroundings = Surroundings(shared.topics.event_partitions, tzdata)
         self.state = State(shared.horizons)
         self.journal = self._new_journal()
@@ -170,9 +181,15 @@ class MatchOwner:
             at += changes.took
             if done:
                 return
+            if changes.send is not None:
+                await self._send(changes.send)
 
     async def _make_durable(self, changes: Changes, sent: Sent) -> None:
         shared, state = self._shared, self.state
+        if not (sent or changes.parts or changes.took or changes.stream_ms > state.stream_ms):
+            changes.position = state.position  # nothing was due after all
+            merge(state, changes)
+            return
         if sent:
             await shared.outbox.send_many(sent)
         shared.failpoints.reach("match.candidates_appended")
@@ -267,6 +284,13 @@ class MatchOwner:
             (one.campaign, one.reason.value) for one in changes.outcomes if isinstance(one, Denial)
         ).items():
             metrics.denials_total.labels(campaign, reason).inc(count)
+        for campaign, tally in changes.tally.items():
+            for outcome, count in tally.items():
+                metrics.windows_total.labels(campaign, outcome).inc(count)
+        if changes.fired_ms:
+            now_ms = clock.wall_ms()
+            for due_ms in changes.fired_ms:
+                metrics.window_lateness_seconds.observe(max(0, now_ms - due_ms) / SECOND_MS)
         if self.state.has_begun:
             metrics.stream_time_timestamp_seconds.labels(partition=str(self.partition)).set(self.state.stream_ms / 1000)
 
@@ -277,15 +301,84 @@ class MatchOwner:
         if self.journal.needs_renewal:
             await self.journal.renew()
             self._shared.failpoints.reach("renew.claimed")
-        newest = self._publications.newest.position
-        if newest > self.state.catalogue and self.state.position.offset >= self._entries_from:
-            parts, taken = take_entry(self.state, CatalogueTaken(newest), self._surroundings)
-            await self._append(parts)
-            self._shared.failpoints.reach("catalogue.entry_appended")
-            taken()
-            log.info("%s[%d] took the catalogue up to %d", self._shared.topics.events, self.partition, newest)
-        elif self._shared.monotonic() - self._appended_s > HOUR_S:
+        await self._take_what_is_due()  # that it is due was decided before anything that is published now
+        await self._take_publications()
+        await self._take_what_is_due()
+        await self._tick()
+        if self._shared.monotonic() - self._appended_s > HOUR_S:
             await self._write_again()
+
+    async def _take_publications(self) -> bool:
+        """Take what was published meanwhile, and say whether there was anything."""
+        newest = self._publications.newest.position
+        if newest <= self.state.catalogue or self.state.position.offset < self._entries_from:
+            return False
+        await self._enter(CatalogueTaken(newest), "catalogue.entry_appended")
+        log.info("%s[%d] took the catalogue up to %d", self._shared.topics.events, self.partition, newest)
+        return True
+
+    async def _enter(self, entry: ControlEntry, failpoint: str) -> None:
+        """Take a control entry: it stands in the state before anything is decided by it."""
+        parts, taken = take_entry(self.state, entry, self._surroundings)
+        await self._append(parts)
+        self._shared.failpoints.reach(failpoint)
+        taken()
+
+    # -- what is due without a record
+
+    def _plan(self) -> Plan:
+        return self._publications.plan(self.state.catalogue, self._shared.horizons)
+
+    async def _take_what_is_due(self) -> None:
+        """Fire and send what stream time has passed already: after a tick, a restart, a pause."""
+        state = self.state
+        while True:
+            send = next_send(state, self._plan())
+            if state.due_ms >= state.stream_ms and (send is None or send.instant_ms >= state.stream_ms):
+                return
+            changes, done = advance_time(state, self._plan(), self._shared.horizons, state.stream_ms)
+            await self._decided(changes)
+            if changes.send is not None:
+                await self._send(changes.send)
+            elif done:
+                return
+
+    async def _decided(self, changes: Changes) -> None:
+        sent: Sent = {}
+        self._add_outcomes(sent, changes)
+        await self._make_durable(changes, sent)
+
+    async def _tick(self) -> None:
+        """Move stream time on where nothing unread can be older, if something is due by then (A5)."""
+        state = self.state
+        send = next_send(state, self._plan())
+        due_ms = min(state.due_ms, FOREVER_MS if send is None else send.instant_ms)
+        if due_ms >= FOREVER_MS or state.position.offset < self._entries_from:
+            return
+        complete_s = self._complete_until_s(self.partition)
+        if complete_s is None:
+            return
+        # The time of the broker, by the clock that it stamped our last append with; an embedded one has none but this machine's.
+        stamped_s, stamped_ms = self.journal.stamped or (self._shared.monotonic(), clock.wall_ms())
+        at_ms = stamped_ms + int((complete_s - stamped_s) * SECOND_MS) - SKEW_MS
+        if at_ms <= max(due_ms, state.stream_ms):
+            return
+        await self._enter(Tick(at_ms), "tick.entry_appended")
+        await self._take_what_is_due()
+
+    async def _send(self, send: Send) -> None:
+        """Visit everyone whom a send has still to visit, unless something is published meanwhile: then it is looked at anew."""
+        state, horizons = self.state, self._shared.horizons
+        users, at = users_of(state, send), 0
+        while True:
+            place = Position(state.position.offset, state.position.step + 1)  # behind the entry
+            changes, count = visit(state, horizons, send, users[at : at + USERS_AT_ONCE], place, left=len(users) - at)
+            done = changes.sent[send.offer.campaign].done
+            await self._enter(Visit(send.offer.campaign, count, done), "visit.entry_appended")
+            await self._decided(changes)
+            at += count
+            if done or await self._take_publications():
+                return
 
     async def _write_again(self) -> None:
         """Append the position anew, so that the broker remembers us, and drop control entries whose records are gone."""
@@ -302,6 +395,7 @@ class MatchOwner:
 
     async def close(self) -> None:
         """Let go of the partition."""
+        self._shared.metrics.stream_time_timestamp_seconds.remove_by_labels({"partition": str(self.partition)})
         await self.journal.close()
 
 

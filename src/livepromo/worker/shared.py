@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from livepromo.engine.horizons import Horizons
@@ -13,6 +13,7 @@ from livepromo.ledger import table
 from livepromo.streaming import errors
 from livepromo.streaming.journal import RENEW_AFTER_S, Journal
 from livepromo.streaming.log import Log
+from livepromo.telemetry.health import Outside
 from livepromo.telemetry.metrics import Metrics
 from livepromo.worker.denials import DenialFilter
 from livepromo.worker.failpoints import Failpoints
@@ -57,6 +58,7 @@ class Shared:
     monotonic: Callable[[], float]
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     renew_after_s: float = RENEW_AFTER_S
+    outside: Outside = field(default_factory=Outside)
 
     def journal(self, topic: str, partition: int) -> Journal:
         """Return a journal that nobody has claimed yet."""
@@ -73,5 +75,6 @@ class Shared:
                 log.warning("%s: the table is away (%s); asking again in %.2f s", what, error, pause_s)
             except errors.UnavailableError as error:
                 log.warning("%s: %s; asking again in %.2f s", what, error, pause_s)
+            self.outside.failed()
             await self.pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import faust
 
 from livepromo.streaming.errors import FencedError
-from livepromo.streaming.feed import SliceFeed
+from livepromo.streaming.feed import Lag, SliceFeed
 from livepromo.streaming.lanes import Lane, Lanes
 from livepromo.streaming.offsets import Partition, Slice
 from livepromo.telemetry import clock
@@ -67,8 +67,8 @@ class Stage:
         self._make_owner, self._end, self._metrics = make_owner, end, metrics
         self._cpu = metrics.stage_cpu_seconds_total.labels(stage=name)
         self._taking_since: dict[int, float] = {}
-        self.newest_ms: dict[int, int] = {}  # when the newest record taken had been received
-        self.progressed_s = clock.monotonic_s()
+        self._newest_ms: dict[int, int] = {}  # when the newest record taken had been received
+        self._behind_since_ms: dict[int, int] = {}  # when a report first found unread records, and ever since
         stage = self
         slices = app.channel(maxsize=4096)  # bounded by the slices in flight
 
@@ -122,7 +122,6 @@ class Stage:
 
         async def on_look() -> None:
             await Measured(owner.look(), self._cpu)
-            self.progressed_s = clock.monotonic_s()
 
         self.lanes.open(Lane(partition, on_slices=on_slices, on_look=on_look, on_error=self._end, may_look=lambda: feed.owns(partition)))
 
@@ -133,10 +132,9 @@ class Stage:
             self._metrics.takeover_seconds.labels(stage=self.name).observe(started - since)
         await owner.take_slice(piece)
         self._metrics.slice_records.labels(stage=self.name).observe(len(piece))
-        self.progressed_s = clock.monotonic_s()
-        self._metrics.slice_seconds.labels(stage=self.name).observe(self.progressed_s - started)
+        self._metrics.slice_seconds.labels(stage=self.name).observe(clock.monotonic_s() - started)
         if piece.timestamps_ms:
-            self.newest_ms[number] = piece.timestamps_ms[-1]
+            self._newest_ms[number] = piece.timestamps_ms[-1]
 
     async def kept(self, partition: Partition) -> int | None:
         """Go on with a partition that came back; its lane is still there, and what it was doing ends first."""
@@ -150,6 +148,7 @@ class Stage:
         await self.lanes.close([partition])
         owner = self.owners.pop(partition.number, None)
         self._metrics.partitions_assigned.labels(stage=self.name).set(len(self.owners))
+        self._forget_lag(partition.number)
         if owner is None:
             return
         if self.feed is not None and self.feed.should_stop:
@@ -158,6 +157,11 @@ class Stage:
             except FencedError as error:
                 log.info("%s: not left in order, somebody else has taken over: %s", partition, error)
         await owner.close()
+
+    def standing_still(self, since_s: float) -> list[str]:
+        """Name the partitions whose lanes have had work since then, or for longer, and have finished nothing."""
+        lanes = [lane for lane in self.lanes if lane.unfinished_since_s is not None and lane.unfinished_since_s < since_s]
+        return [f"{self.name} of {lane.partition} stands still with work to do" for lane in lanes]
 
     def not_ready(self) -> str:
         """Say what the stage still waits for before it does its share of the work; nothing where it does."""
@@ -171,10 +175,27 @@ class Stage:
             return
         now_ms = clock.wall_ms()
         for number in self.owners:
-            records = self.feed.lag(Partition(self.feed.topics[0], number))
-            if records is None:
+            lag = self.feed.lag(Partition(self.feed.topics[0], number))
+            if lag is None:
                 continue
+            if not lag.records:
+                self._behind_since_ms.pop(number, None)
             labels = {"stage": self.name, "partition": str(number)}
-            self._metrics.lag_records.labels(**labels).set(records)
-            age_ms = max(0, now_ms - self.newest_ms.get(number, now_ms)) if records else 0
-            self._metrics.lag_seconds.labels(**labels).set(age_ms / 1000)
+            self._metrics.lag_records.labels(**labels).set(lag.records)
+            self._metrics.lag_seconds.labels(**labels).set(self._age_ms(number, lag, now_ms) / 1000)
+
+    def _age_ms(self, number: int, lag: Lag, now_ms: int) -> int:
+        """Return the age of the oldest unread record; of one that is not fetched, as far as that is known."""
+        if not lag.records:
+            return 0
+        behind_ms = self._behind_since_ms.setdefault(number, now_ms)
+        oldest_ms = max(behind_ms, self._newest_ms.get(number, 0)) if lag.oldest_ms is None else lag.oldest_ms
+        return max(0, now_ms - oldest_ms)
+
+    def _forget_lag(self, number: int) -> None:
+        """Remove the gauges of a partition that somebody else reads now: an old value would stand beside the true one."""
+        self._newest_ms.pop(number, None)
+        self._behind_since_ms.pop(number, None)
+        labels = {"stage": self.name, "partition": str(number)}
+        self._metrics.lag_records.remove_by_labels(labels)
+        self._metrics.lag_seconds.remove_by_labels(labels)

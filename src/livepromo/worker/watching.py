@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from livepromo.documents.catalogue import Catalogue, campaign_state
@@ -15,6 +15,8 @@ from livepromo.ledger.table import Table, UnavailableError
 from livepromo.model.documents import Campaign
 from livepromo.model.ids import CampaignId, partition_of
 from livepromo.streaming import errors
+from livepromo.telemetry.metrics import Metrics
+from livepromo.worker.match import MatchOwner
 from livepromo.worker.shared import Shared
 
 
@@ -106,3 +108,12 @@ async def _report_budgets(  # noqa: PLR0913, PLR0917 - all that the gauges are a
         codes_left = None if pool is None else left.get(pool)
         states[shown_state(campaign_state(entry, now_ms), limit, spent, codes_left)] += 1
     return states
+
+
+def report_windows(owners: Iterable[MatchOwner], metrics: Metrics) -> None:
+    """Set the gauges of open windows, of all partitions that this process owns together."""
+    found: Counter[CampaignId] = Counter()
+    for owner in owners:
+        found.update(owner.state.open_windows)
+    for campaign, count in found.items():
+        metrics.windows_open.set(campaign, count)

@@ -13,6 +13,7 @@ from livepromo.cli import _with_standard_streams
 from livepromo.cli.errors import UsageError
 from livepromo.cli.log import _Entries, _write_records
 from livepromo.cli.output import writing
+from livepromo.engine.entries import CatalogueTaken
 from livepromo.model.records import Position
 from livepromo.simulation.files import EntryLine, LogHeader, RecordLine, read_log, write_line
 from livepromo.streaming.log import LogRecord
@@ -22,7 +23,7 @@ def written(tmp_path: Path, entries: dict[Position, int], *slices: list[LogRecor
     """Return the lines behind the header as they are read back."""
     file = io.BytesIO()
     write_line(file, LogHeader(1, "events", 3))
-    waiting = _Entries(entries)
+    waiting = _Entries({at: CatalogueTaken(position) for at, position in entries.items()})
     for records in slices:
         _write_records(file, records, waiting)
     waiting.write_before(file, None)
@@ -38,8 +39,8 @@ def record(offset: int, value: bytes | None = b"{}") -> LogRecord:
 def test_an_entry_stands_before_the_record_of_its_offset_and_behind_the_one_before_it(tmp_path: Path) -> None:
     entries = {Position(5, 1): 9, Position(0, 0): 1, Position(5, 0): 8, Position(8, 0): 10}
     lines = written(tmp_path, entries, [record(3), record(4)], [record(5), record(7)])
-    assert [(line.offset, line.catalogue) if isinstance(line, EntryLine) else line.offset for line in lines] == [
-        (0, 1), 3, 4, (5, 8), (5, 9), 5, 7, (8, 10),
+    assert [(line.offset, line.entry) if isinstance(line, EntryLine) else line.offset for line in lines] == [
+        (0, CatalogueTaken(1)), 3, 4, (5, CatalogueTaken(8)), (5, CatalogueTaken(9)), 5, 7, (8, CatalogueTaken(10)),
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from livepromo.cli import main
 from livepromo.documents.catalogue import Intervention, Publication, Verb, encode
 from livepromo.documents.files import read_files
 from livepromo.documents.reading import documents_of
+from livepromo.engine.entries import CatalogueTaken
 from livepromo.model.ids import CampaignId
 from livepromo.simulation.files import EntryLine, LogHeader, PublicationLine, RecordLine, record_line, write_line
 
@@ -194,7 +195,7 @@ def test_a_log_is_decided_at_the_places_at_which_its_worker_decided(documents: s
     records = [record_line(n, T0 + n, event(f"u{n}", n).encode()) for n in range(4)]
     log = write_log(
         tmp_path / "p0.jsonl", 0, publication_line(0, documents), pause_line(1),
-        records[0], EntryLine(1, 0, 1), records[1], records[2], EntryLine(3, 0, 2), records[3],
+        records[0], EntryLine(1, 0, CatalogueTaken(1)), records[1], records[2], EntryLine(3, 0, CatalogueTaken(2)), records[3],
     )  # fmt: skip
     assert main(["simulate", "--log", log, "--out", str(out)]) == 0
     assert decisions(out) == [("grant", "u1", 10), ("grant", "u2", 10)]
@@ -204,7 +205,11 @@ def test_logs_of_several_partitions_share_their_limits_and_are_woven_by_time(doc
     logs = []
     for partition in range(2):
         records = [record_line(n, T0 + n, event(f"p{partition}-{n}", n).encode()) for n in range(3)]
-        logs.append(write_log(tmp_path / f"{partition}.jsonl", partition, publication_line(0, documents), EntryLine(0, 0, 1), *records))
+        logs.append(
+            write_log(
+                tmp_path / f"{partition}.jsonl", partition, publication_line(0, documents), EntryLine(0, 0, CatalogueTaken(1)), *records
+            )
+        )
     assert main(["simulate", "--log", *logs, "--out", str(out)]) == 0
     found = decisions(out)
     assert [kind for kind, _, _ in found].count("grant") == 4
@@ -231,8 +236,8 @@ def test_a_file_that_is_no_log_ends_with_1(tmp_path: Path, content: str, capsys:
 
 
 def test_a_log_without_its_publications_and_the_same_log_twice_end_with_1(documents: str, tmp_path: Path) -> None:
-    assert main(["simulate", "--log", write_log(tmp_path / "a.jsonl", 0, EntryLine(0, 0, 1))]) == 1
-    whole = write_log(tmp_path / "b.jsonl", 0, publication_line(0, documents), EntryLine(0, 0, 1))
+    assert main(["simulate", "--log", write_log(tmp_path / "a.jsonl", 0, EntryLine(0, 0, CatalogueTaken(1)))]) == 1
+    whole = write_log(tmp_path / "b.jsonl", 0, publication_line(0, documents), EntryLine(0, 0, CatalogueTaken(1)))
     assert main(["simulate", "--log", whole]) == 0
     assert main(["simulate", "--log", whole, whole]) == 1
 

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from livepromo.engine.entries import CatalogueTaken
 from livepromo.engine.journalling import (
     FORGOTTEN_IN_A_BATCH,
     IDS_IN_A_PART,
@@ -13,13 +14,13 @@ from livepromo.engine.journalling import (
     Part,
     Surroundings,
     entry_key,
-    entry_parts,
     id_key,
     merge_ids,
     parts_of,
     position_part,
     read_position,
     restore_part,
+    take_entry,
 )
 from livepromo.engine.partition import advance
 from livepromo.engine.plan import Plan
@@ -50,11 +51,9 @@ class Written:
         return changes
 
     def enter(self, catalogue: int) -> None:
-        at = self.state.position
-        parts, after = entry_parts(self.state, catalogue, AROUND)
+        parts, taken = take_entry(self.state, CatalogueTaken(catalogue), AROUND)
         self.journal += parts
-        self.state.entries[at] = catalogue
-        self.state.position, self.state.catalogue = after, catalogue
+        taken()
 
     def compacted(self) -> list[Part]:
         """Return the newest record of each key, in order; Kafka may drop any of the older ones."""
@@ -211,9 +210,9 @@ def test_a_control_entry_moves_the_step_on_and_is_found_where_it_was_taken() -> 
     written.enter(4)
     state = restored(written.journal)
     assert (state.position, state.catalogue) == (Position(1, 2), 4)
-    assert state.entries == {Position(1, 0): 3, Position(1, 1): 4}
+    assert state.entries == {Position(1, 0): CatalogueTaken(3), Position(1, 1): CatalogueTaken(4)}
     restore_part(state, entry_key(Position(1, 0)), None)
-    assert state.entries == {Position(1, 1): 4}
+    assert state.entries == {Position(1, 1): CatalogueTaken(4)}
 
 
 def test_a_part_of_no_known_kind_is_refused() -> None:

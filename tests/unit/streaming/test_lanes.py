@@ -157,3 +157,41 @@ async def test_a_slice_without_a_lane_is_dropped_and_a_partition_has_one_lane() 
     assert HERE in lanes
     await lanes.close()
     assert len(lanes) == 0
+
+
+async def test_a_lane_says_since_when_it_has_had_work_and_finished_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("livepromo.streaming.lanes.monotonic_s", lambda: now_s)
+    bench = _Bench(span_offsets=10)
+    assert bench.lane.unfinished_since_s is None
+    bench.go.clear()
+    bench.put(2)
+    await turn()
+    now_s = 200.0
+    bench.lane.look()
+    assert bench.lane.unfinished_since_s == 100.0
+    bench.go.set()
+    await turn()
+    assert bench.seen == [(0, 10), (10, 20), "look"]
+    assert bench.lane.unfinished_since_s is None, "an idle lane waits for nothing"
+    bench.put(1)
+    bench.go.clear()
+    await turn()
+    assert bench.lane.unfinished_since_s == 200.0
+    await bench.lane.close()
+
+
+async def test_whatever_a_lane_finishes_is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("livepromo.streaming.lanes.monotonic_s", lambda: now_s)
+    bench = _Bench(span_offsets=10)
+    bench.go.clear()
+    bench.put(3)
+    await turn()
+    now_s = 150.0
+    bench.go.set()
+    bench.go.clear()  # lets on whoever waits now, and nobody after
+    await turn()
+    assert bench.seen == [(0, 10), (10, 20)]
+    assert bench.lane.unfinished_since_s == 150.0
+    await bench.lane.close()

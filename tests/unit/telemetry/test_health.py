@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from math import inf
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from livepromo.settings import METRICS_PORTS, SettingsError
 from livepromo.telemetry import health
-from livepromo.telemetry.health import Health, bind, measure_loop
+from livepromo.telemetry.health import LAST_WORDS_S, NO_PROGRESS_S, Health, Outside, bind, last_words, measure_loop
 
 
 @pytest.fixture
@@ -126,3 +127,45 @@ async def test_loop_lag_is_measured_until_cancelled() -> None:
         await task
     assert (registry.get_sample_value("lag_sum") or 0.0) >= 0.0
     assert registry.get_sample_value("lag_count")
+
+
+def test_progress_is_expected_of_work_that_has_waited_for_longer_than_a_call_outside_takes() -> None:
+    now_s = 1000.0
+    outside = Outside(lambda: now_s)
+    assert outside.expects_progress_since() == now_s - NO_PROGRESS_S
+    assert NO_PROGRESS_S > 40 + 5, "a call to Kafka waits for an answer, and then a pause is made"
+
+
+def test_while_kafka_or_redis_are_away_and_for_a_while_after_no_progress_is_expected() -> None:
+    now_s = 1000.0
+    outside = Outside(lambda: now_s)
+    outside.failed()
+    for since_s in (0.0, 50.0, NO_PROGRESS_S):
+        now_s = 1000.0 + since_s
+        assert outside.expects_progress_since() == -inf
+    now_s = 1000.1 + NO_PROGRESS_S
+    assert outside.expects_progress_since() > 1000.0
+
+
+async def test_a_process_that_ends_shows_what_it_counted_last_until_somebody_has_seen_it() -> None:
+    registry = CollectorRegistry()
+    violations = Counter("livepromo_violations_total", "violations", registry=registry)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = Health(registry, list, list)
+    await server.start(listening)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+        assert (await _ask(client, "/metrics"))[0] == 200
+        violations.inc()
+        ending = asyncio.create_task(asyncio.to_thread(last_words, listening.dup(), registry))
+        await server.stop()
+        assert await _ask(client, "/livez") == (503, "ending\n")
+        assert not ending.done(), "nobody has seen the metrics yet"
+        async with client.get("/metrics") as answer:
+            assert "livepromo_violations_total 1.0" in await answer.text()
+        await asyncio.wait_for(ending, 10)
+
+
+def test_the_end_is_not_held_up_by_a_client_that_never_asks() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        last_words(listening, CollectorRegistry(), most_s=0.01)
+    assert LAST_WORDS_S <= 30

@@ -47,8 +47,8 @@ def test_a_scrape_has_the_names_types_and_labels_of_the_contract_and_nothing_els
 
 
 def test_what_does_not_exist_yet_cannot_be_counted() -> None:
-    with pytest.raises(AttributeError, match="windows_total is not exposed yet"):
-        _ = Metrics().windows_total
+    with pytest.raises(AttributeError, match="history_complete_since_timestamp_seconds is not exposed yet"):
+        _ = Metrics().history_complete_since_timestamp_seconds
 
 
 @pytest.mark.parametrize(
