@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -127,10 +126,6 @@ class Kept:
                 found.append(self._entry(at))
             at += 1
         return found, self._places[at] if at < len(self._places) else None
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield the calls, in order of place; nothing may change meanwhile."""
-        return (self._entry(at) for at, flag in enumerate(self._flags) if flag != _SETTLED)
 
     def endpoint(self, place: int) -> str:
         """Return the endpoint that a call is for."""

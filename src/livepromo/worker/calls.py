@@ -79,7 +79,7 @@ class PartitionCalls:
         self._reader = self._fetcher = self._idle_reader()
         self._fetching, self._noting = asyncio.Lock(), asyncio.Lock()
         self._polled_s = 0.0
-        self._closed = False
+        self._restored = self._closed = False
         self._began, self._began_empty = 0, False
 
     def _new_journal(self) -> Journal:
@@ -112,7 +112,7 @@ class PartitionCalls:
         """Break off what is being done and write down all that was, so that the next owner does little again."""
         async with self._noting:  # what is being written is, before the tasks are cancelled
             await self._stop()
-        while self._journal.epoch >= 0 and (self._kept.has_changes or self._standing != self._noted):
+        while self._restored and (self._kept.has_changes or self._standing != self._noted):
             await self._note(LEDGER_BEHIND)
 
     async def close(self) -> None:
@@ -153,8 +153,15 @@ class PartitionCalls:
             await self._shared.pause(0.05)
         await self._claim()
         await self._shared.patiently("the calls", self._restore)
+        self._restored = True
         if self._snapshot == NO_SNAPSHOT:
             await self._note_part()
+        following: int | None = 0
+        while following is not None:
+            entries, following = self._kept.run(following, TAKEN)
+            for endpoint, pending in entries:
+                self._dispatcher.add(pending.place, endpoint, pending.owed_s * 1000, pending.tries)
+            await asyncio.sleep(0)  # there may be a million, and others work in this process, too
         self._run(self._note_forever())
         await self._enrol_forever()
 
@@ -191,11 +198,9 @@ class PartitionCalls:
         self._heard = standing.ledger
         self._named.clear()
         self._snapshot_s = self._shared.monotonic()
-        unsure = [e.pending.place.offset for e in kept.entries() if e.pending.place.offset >= self._known_below(e.pending.place)]
-        for place in unsure:  # written down by an owner that ended before it could say that it had come so far: they are named again
-            kept.settle(place)
-        for endpoint, pending in kept.entries():
-            self._dispatcher.add(pending.place, endpoint, pending.owed_s * 1000, pending.tries)
+        for _, pending in kept.run(standing.calls, len(kept))[0]:
+            if pending.place.offset >= self._known_below(pending.place):
+                kept.settle(pending.place.offset)  # written down by an owner that ended before it said that it had come so far
         if kept:
             log.info("%s[%d]: %d calls are still to be made", self._topic, self.partition, len(kept))
 
