@@ -11,6 +11,7 @@ from livepromo.model.ids import CampaignId, GrantId, UserId
 from livepromo.model.records import Position
 
 FORMAT = 2
+WITHOUT_CALLS = 1  # the format before grants made calls; the ledger is kept for ever, so it is read as well
 POSITION_KEY = b"@position"
 
 
@@ -83,4 +84,5 @@ def encode(entry: Entry) -> bytes:
 
 def decode(payload: bytes) -> Entry:
     """Return what `encode` wrote. Raises FormatError."""
-    return unversioned(payload, FORMAT, _entries, "an entry of the ledger")
+    version = WITHOUT_CALLS if payload[:1] == b"%c" % WITHOUT_CALLS else FORMAT
+    return unversioned(payload, version, _entries, "an entry of the ledger")
