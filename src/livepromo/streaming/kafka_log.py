@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from livepromo.streaming import columns, private_names
-from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
+from livepromo.streaming.connecting import Connection, failure, not_allowed, open_client, refusal
+from livepromo.streaming.errors import FencedError, RefusedError, UnavailableError, UnknownOutcomeError
 from livepromo.streaming.log import Appended, LogRecord, Reader, Writer
 from livepromo.streaming.offsets import Partition
 
@@ -47,6 +48,10 @@ class KafkaWriter:
         except ProducerFenced as error:
             raise FencedError(f"{self._partition} was claimed by somebody else: nothing was appended") from error
         except KafkaError as error:
+            if (
+                refused := not_allowed(error, f"{self._partition}: nothing is appended", f"Write on topic {self._partition.topic}")
+            ) is not None:
+                raise refused from error
             raise UnknownOutcomeError(f"{self._partition}: an append ended with {error!r}") from error
         if done is None or done.offset < 0:  # a repeated batch that the broker knows, but not where it stands
             raise UnknownOutcomeError(f"{self._partition}: the broker does not say at which offset the batch stands")
@@ -64,8 +69,8 @@ class KafkaWriter:
 class KafkaReader:
     """`Reader` of a partition, with a consumer of its own from the first read on."""
 
-    def __init__(self, partition: Partition, connection: dict[str, Any], *, as_columns: bool) -> None:
-        self._where, self._connection, self._as_columns = partition, connection, as_columns
+    def __init__(self, partition: Partition, kafka: Connection, *, as_columns: bool) -> None:
+        self._where, self._kafka, self._as_columns = partition, kafka, as_columns
         self._consumer: AIOKafkaConsumer | None = None
         self._position = -1
         self._left: list[LogRecord] = []  # read already, beyond the end of the last read
@@ -92,7 +97,7 @@ class KafkaReader:
                         yield records
         except KafkaError as error:
             await self.close()
-            raise UnavailableError(f"{self._where} cannot be read at {start}: {error!r}") from error
+            raise failure(error, f"{self._where} cannot be read at {start}", f"Read on topic {self._where.topic}") from error
 
     async def close(self) -> None:
         """See `Reader.close`."""
@@ -113,7 +118,7 @@ class KafkaReader:
         tp = TopicPartition(*self._where)
         if self._consumer is None:
             consumer = self._consumer = AIOKafkaConsumer(
-                **self._connection,
+                **self._kafka.options(),
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
@@ -122,7 +127,7 @@ class KafkaReader:
                 fetch_max_bytes=16 << 20,
             )
             consumer.assign([tp])
-            await consumer.start()
+            await open_client(consumer, self._kafka)
             self._position = -1
         if self._position != start:
             self._consumer.seek(tp, start)
@@ -143,14 +148,13 @@ class KafkaLog:
 
     def __init__(
         self,
-        servers: str,
+        kafka: Connection,
         *,
         embedded: bool = False,
         compression: str | None = "zstd",  # half the size of lz4, in a quarter of the time that aiokafka takes for that
         as_columns: bool = True,
-        **security: Any,  # noqa: ANN401
     ) -> None:
-        self._connection = {"bootstrap_servers": servers, **security}
+        self._kafka = kafka
         self._embedded = embedded
         self._compression = compression
         self._as_columns = as_columns
@@ -171,20 +175,21 @@ class KafkaLog:
                 return await self._claim(Partition(topic, partition), name or f"{topic}-{partition}")
             except KafkaError as error:
                 if not error.retriable:
-                    raise UnavailableError(f"{topic}[{partition}] cannot be claimed: {error!r}") from error
+                    right = f"Write on transactional id {name or f'{topic}-{partition}'} and on topic {topic}"
+                    raise failure(error, f"{topic}[{partition}] cannot be claimed", right) from error
                 logger.warning("waiting to claim %s[%d]: %r", topic, partition, error)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LIMIT_S)
 
     async def _claim(self, partition: Partition, name: str) -> Writer:
-        claimant = AIOKafkaProducer(**self._connection, transactional_id=name)
+        claimant = AIOKafkaProducer(**self._kafka.options(), transactional_id=name)
         try:
-            await claimant.start()
+            await open_client(claimant, self._kafka)
             producer_id, epoch = private_names.claimed_id(claimant)
         finally:
             await claimant.stop()
         producer = AIOKafkaProducer(
-            **self._connection,
+            **self._kafka.options(),
             enable_idempotence=True,
             linger_ms=0,
             max_batch_size=LARGEST_BATCH_BYTES,
@@ -193,7 +198,7 @@ class KafkaLog:
         )
         private_names.give_id(producer, producer_id, epoch)
         try:
-            await producer.start()
+            await open_client(producer, self._kafka)
         except BaseException:
             await producer.stop()
             raise
@@ -212,7 +217,7 @@ class KafkaLog:
 
     def reader(self, topic: str, partition: int) -> Reader:
         """See `Log.reader`."""
-        return KafkaReader(Partition(topic, partition), self._connection, as_columns=self._as_columns)
+        return KafkaReader(Partition(topic, partition), self._kafka, as_columns=self._as_columns)
 
     async def begin(self, topic: str, partition: int) -> int:
         """See `Log.begin`."""
@@ -227,12 +232,15 @@ class KafkaLog:
     async def _ask(self) -> AIOKafkaConsumer:
         async with self._asking:
             if self._asker is None:
-                asker = AIOKafkaConsumer(**self._connection, group_id=None, enable_auto_commit=False)
+                asker = AIOKafkaConsumer(**self._kafka.options(), group_id=None, enable_auto_commit=False)
                 try:
-                    await asker.start()
+                    await open_client(asker, self._kafka)
+                except RefusedError:
+                    await asker.stop()
+                    raise
                 except KafkaError as error:
                     await asker.stop()
-                    raise UnavailableError(f"kafka does not answer: {error!r}") from error
+                    raise failure(error, "kafka does not answer", "Describe on its topics") from error
                 self._asker = asker
         return self._asker
 
@@ -241,4 +249,6 @@ class KafkaLog:
         try:
             return (await asyncio.wait_for(ask([where]), ANSWER_S))[where]
         except (KafkaError, TimeoutError) as error:
-            raise UnavailableError(f"{topic}[{partition}]: its ends cannot be asked for: {error!r}") from error
+            what = f"{topic}[{partition}]: its ends cannot be asked for"
+            refused = not_allowed(error, what, f"Describe on topic {topic}") or await refusal(self._kafka)
+            raise refused or UnavailableError(f"{what}: {error!r}") from error

@@ -8,6 +8,7 @@ from livepromo.delivery.given_up import DeadCall, dead_call, sent_again
 from livepromo.delivery.queue import REPLAY_KEY
 from livepromo.settings import Settings
 from livepromo.streaming.producer import Outbox
+from livepromo.worker.connecting import kafka_of
 from livepromo.worker.publishing_changes import kafka_log
 
 TOGETHER = 500
@@ -40,7 +41,7 @@ async def send_again(settings: Settings, dead: Sequence[DeadCall]) -> int:
     """
     calls, letters = settings.topic("webhooks"), settings.topic("webhooks.dead-letters")
     kept = sorted((one for one in dead if one.value is not None), key=lambda one: one.partition)
-    outbox = Outbox(settings.kafka)
+    outbox = Outbox(kafka_of(settings))
     await outbox.start()
     try:
         for at in range(0, len(kept), TOGETHER):
