@@ -13,7 +13,8 @@ from livepromo.behaviour.users import User
 from livepromo.behaviour.windows import due_of
 from livepromo.model.time import FOREVER_MS
 
-_NOBODY: Final = b""  # packed: someone of whom nothing is known but that there is one
+NOBODY: Final = b""
+"""Packed: someone of whom nothing is known but that there is one."""
 UNKNOWN_WHO: Final = users.encode(users.UNKNOWN)
 _FILED = Struct(">q")
 
@@ -52,7 +53,7 @@ _decode = msgspec.msgpack.Decoder(_Packed).decode
 def pack(kept: Kept) -> bytes:
     """Return a user in one object, as small as can be."""
     if kept.who == UNKNOWN_WHO and not kept.remembered and not kept.windows:
-        return _NOBODY
+        return NOBODY
     return _FILED.pack(kept.filed_ms) + _encode(_Packed(kept.who, kept.remembered, kept.windows))
 
 
