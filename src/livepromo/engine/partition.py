@@ -9,7 +9,7 @@ from livepromo.behaviour import users
 from livepromo.behaviour.occurrences import Remembered, Rule, noted
 from livepromo.behaviour.repeats import key_of
 from livepromo.behaviour.users import merged, with_membership
-from livepromo.behaviour.windows import Done, Trigger, Watched, group_key, value_of
+from livepromo.behaviour.windows import Done, Trigger, Watched, group_key, packed_properties, value_of
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Role
 from livepromo.engine.offers import Trigger as DidTrigger
@@ -19,7 +19,6 @@ from livepromo.engine.sends import next_send
 from livepromo.engine.state import PART_OVERHEAD, Changes, Known, State, weight_of
 from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
-from livepromo.model.json_text import json_bytes
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
 from livepromo.model.time import FOREVER_MS, HOUR_MS
 
@@ -248,8 +247,9 @@ def _trigger(role: Role, taken: _Taken) -> tuple[str, Trigger] | None:
     if value is None:
         return None
     ahead_ms = event.ts_ms - taken.time_ms
-    properties = json_bytes(event.properties)
-    return value, Trigger(taken.time_ms, taken.offset, absence.offer.revision, taken.event_id, ahead_ms, properties)
+    return value, Trigger(
+        taken.time_ms, taken.offset, absence.offer.revision, taken.event_id, ahead_ms, packed_properties(event.properties)
+    )
 
 
 def _done(role: Role, taken: _Taken, windows: Mapping[str, bytes]) -> tuple[str, Done] | None:

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from livepromo.behaviour import users
-from livepromo.behaviour.keeping import NOBODY, UNKNOWN_WHO, Kept, filed_ms, pack, unpack
+from livepromo.behaviour.keeping import NOBODY, UNKNOWN_WHO, Kept, filed_ms, pack, pack_window, unpack
 from livepromo.behaviour.occurrences import Remembered, Rule
 from livepromo.behaviour.repeats import RecentIds
 from livepromo.behaviour.users import User
-from livepromo.behaviour.windows import open_in
+from livepromo.behaviour.windows import head_of, open_in
 from livepromo.engine.entries import ControlEntry
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Send
@@ -90,6 +90,9 @@ class State:
 
     def put_who(self, user: UserId, who: bytes | None) -> None:
         """Take who a user is as the journal has it; None: the user was erased, or never was."""
+        if who == UNKNOWN_WHO and user not in self.users:  # most of them
+            self.users[user] = NOBODY
+            return
         kept = unpack(self.users.get(user, b""))
         kept.who = UNKNOWN_WHO if who is None else who
         users.decode(kept.who)  # raises now what would be raised with some record
@@ -109,7 +112,14 @@ class State:
 
     def put_windows(self, user: UserId, group: str, packed: bytes | None) -> None:
         """Take a group of windows as the journal has it."""
-        kept = unpack(self.users.get(user, b""))
+        before = self.users.get(user, NOBODY)
+        if before == NOBODY and packed is not None:  # most of them
+            due_ms, windows = head_of(packed)
+            self.open_windows[campaign_of(group)] += windows
+            self.timers.file(due_ms, user)
+            self.users[user] = pack_window(group, packed)
+            return
+        kept = unpack(before)
         old = kept.windows.pop(group, None)
         if packed is not None:
             kept.windows[group] = packed
