@@ -278,7 +278,7 @@ class Traffic:
             value = {"type": "profile", "user": user, "ts": ts, "properties": properties}
             return Drawn(json.dumps(value).encode(), self._home(user), "profile", user, ts, properties=properties)
         value = {"type": "segment", "user": user, "ts": ts, "segment": "loyal", "member": rnd.random() < 0.5}
-        return Drawn(json.dumps(value).encode(), self._home(user), "segment", user, ts, properties={"member": value["member"]})
+        return Drawn(json.dumps(value).encode(), self._home(user), "segment", user, ts, "loyal", properties={"member": value["member"]})
 
     def _hostile(self, now_ms: int) -> Drawn:
         rnd = self._rnd

@@ -61,6 +61,7 @@ def judge(world: World) -> Judgement:
     for number, ledger in enumerate(ledgers):
         problems += _judge_ledger(world, number, ledger, owed, bound)
     grants = {one.name: one.body for ledger in ledgers for one in ledger}
+    problems += [problem for partition in counted for problem in partition.problems]
     problems += _judge_relayed(world, grants)
     problems += _judge_order(world, counted)
     problems += _judge_dead(world, counted)
@@ -85,7 +86,7 @@ def _judge_ledger(world: World, number: int, ledger: list[Granted], owed: dict[s
             problems.append(f"ledger[{number}] grants {granted.name}, which is not owed: {granted.body!r}")
             continue
         # Candidates of one source come in its order, so what is missing was refused before anything later of its source was granted.
-        due = [(n, m) for n, m in missing if m.campaign.id == one.campaign.id and m.partition == one.partition and m.offset < one.offset]
+        due = [(n, m) for n, m in missing if m.campaign.id == one.campaign.id and m.partition == one.partition and m.place < one.place]
         for name, late in due:
             missing.remove((name, late))
             problems += _judge_missing(number, name, late, used[late.campaign.id], bound, codes)
@@ -180,16 +181,20 @@ def _judge_order(world: World, counted: list[Counted]) -> list[str]:
     for ever in world.kafka.of("denied", 0).ever:
         first.setdefault(("denial", _denial(ever)[0]), ever.sequence)
     for number, partition in enumerate(counted):
-        due: list[tuple[int, tuple[str, Any]]] = [(one.offset, ("candidate", name)) for name, one in partition.owed.items()]
-        due += [(offset, ("dead", (number, offset))) for _, offset in partition.dead]
-        due += [(one.offset, ("denial", one.body)) for one in partition.refused]
+        due: list[tuple[int, int, tuple[str, Any]]] = []
+        due += [(one.offset, one.behind, ("candidate", name)) for name, one in partition.owed.items()]
+        due += [(offset, 0, ("dead", (number, offset))) for _, offset in partition.dead]
+        due += [(one.offset, one.behind, ("denial", one.body)) for one in partition.refused]
         positions = _durable(world, number)
-        for offset, what in sorted(due, key=lambda one: one[0]):
-            behind = next((sequence for sequence, position in positions if position > offset), None)
+        last = positions[-1][0] if positions else -1
+        for offset, entered, what in due:
+            behind = next((sequence for sequence, position in positions if position > offset), last if entered else -1)
             if what not in first:
                 problems.append(f"events[{number}]@{offset} owes {what}, which is in no topic")
-            elif behind is None or behind < first[what]:
+            elif behind < first[what]:
                 problems.append(f"events[{number}]@{offset}: the position stood in `state` before {what}")
+            elif first[what] < entered:
+                problems.append(f"events[{number}]@{offset}: {what} stood in a topic before the control entry that made it due")
     return problems
 
 
@@ -259,10 +264,12 @@ def _judge_owners(world: World, counted: list[Counted]) -> list[str]:
     problems = []
     for number, state in world.states.items():
         partition = counted[number]
-        profiles = {user: {k: v for k, v in known.items() if v is not None} for user, known in partition.profiles.items()}
-        found = {user: known for user in state.users if (known := state.user(user).properties)}
-        if found != {user: known for user, known in profiles.items() if known}:
-            problems.append(f"the last owner of events[{number}] knows the profiles {found} instead of {profiles}")
+        found = {user: state.user(user).properties for user in state.users}
+        if found != partition.profiles:
+            problems.append(f"the last owner of events[{number}] knows the profiles {found} instead of {partition.profiles}")
+        windows = {campaign: count for campaign, count in state.open_windows.items() if count}
+        if windows != partition.open:
+            problems.append(f"the last owner of events[{number}] has windows open: {windows} instead of {partition.open}")
         horizons = world.horizons
         over = [hour for hour in state.id_parts if (hour + 1) * 3_600_000 <= state.stream_ms - horizons.lateness_ms - horizons.repeats_ms]
         if over:
