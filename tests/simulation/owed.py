@@ -218,7 +218,9 @@ class _Partition:
         if name != f"campaign/{campaign}":
             self._object(f"{campaign} is sent, due is {name}")
             return
+        entered, self.behind = self.behind, 0  # the record that makes the send due may have made others due before
         self._move(at_ms + 1)
+        self.behind = entered
         entry = self.known[name]
         document = entry.document
         assert isinstance(document, Campaign)

@@ -372,10 +372,15 @@ class MatchOwner:
         state, horizons = self.state, self._shared.horizons
         users, at = users_of(state, send), 0
         while True:
-            place = Position(state.position.offset, state.position.step + 1)  # behind the entry
-            changes, count = visit(state, horizons, send, users[at : at + USERS_AT_ONCE], place, left=len(users) - at)
+            entered = state.entries.get(Position(state.position.offset, state.position.step - 1))
+            if isinstance(entered, Visit):  # by an owner that ended before what it decided was durable
+                most, place = entered.users, state.position
+            else:
+                most, place = USERS_AT_ONCE, Position(state.position.offset, state.position.step + 1)  # behind the entry
+            changes, count = visit(state, horizons, send, users[at : at + most], place, left=len(users) - at)
             done = changes.sent[send.offer.campaign].done
-            await self._enter(Visit(send.offer.campaign, count, done), "visit.entry_appended")
+            if not isinstance(entered, Visit):
+                await self._enter(Visit(send.offer.campaign, count, done), "visit.entry_appended")
             await self._decided(changes)
             at += count
             if done or await self._take_publications():
