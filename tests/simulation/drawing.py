@@ -208,6 +208,12 @@ class Author:
         user_milli = milli(20, 50) if binding and rnd.random() < 0.4 else None
         expiry = rnd.random()
         now_ms = self._now_ms
+        when = When(
+            now_ms + rnd.randint(-DAY_MS, 5_000) if rnd.random() < 0.15 else None,
+            now_ms + rnd.randint(6_000, 2 * DAY_MS) if rnd.random() < 0.1 else None,
+        )
+        # What comes outside of a campaign's time is not remembered for the sake of a revision that changes it.
+        lasting = before is not None and live is not None and live.unless is not None
         return Campaign(
             id=CampaignId(name),
             timezone=zone,
@@ -227,10 +233,7 @@ class Author:
                 metadata=self._metadata(rnd),
             ),
             who=before.who if before else self._audience(2) if self._behaviour.random() < 0.5 else None,
-            when=When(
-                now_ms + rnd.randint(-DAY_MS, 5_000) if rnd.random() < 0.15 else None,
-                now_ms + rnd.randint(6_000, 2 * DAY_MS) if rnd.random() < 0.1 else None,
-            ),
+            when=before.when if before is not None and lasting else when,
             name=f"campaign {name}" if rnd.random() < 0.5 else None,
         )
 
