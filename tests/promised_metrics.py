@@ -48,9 +48,7 @@ webhook_circuit_open gauge endpoint
 invariant_violations_total counter invariant
 loop_lag_seconds histogram
 """
-NOT_YET = {
-    "history_complete_since_timestamp_seconds",
-}
+NOT_YET: frozenset[str] = frozenset()
 
 
 def contract() -> dict[str, tuple[str, tuple[str, ...]]]:

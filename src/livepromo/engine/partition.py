@@ -100,7 +100,7 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                 changes.repeats += 1
                 continue
             taken = _Taken(record, event_id, key, time_ms, received_ms, batch.offsets[at])
-            made = _made(state, plan, horizons, changes, taken)
+            made = _made(state, plan, changes, taken)
             if made is None:
                 dead.append((at, DeadReason.TOO_LARGE))
                 continue
@@ -179,7 +179,7 @@ class _Made(NamedTuple):
     fresh: Mapping[bytes, Remembered]
 
 
-def _made(state: State, plan: Plan, horizons: Horizons, changes: Changes, taken: _Taken) -> _Made | None:
+def _made(state: State, plan: Plan, changes: Changes, taken: _Taken) -> _Made | None:
     """Return what a did campaign owes for an event, and what is to be remembered of it; None where that is more than may be.
 
     An audience sees the event itself (rules, Periods).
@@ -193,13 +193,16 @@ def _made(state: State, plan: Plan, horizons: Horizons, changes: Changes, taken:
     kept = changes.known(state, event.user) if rules else None
     for rule in rules or ():
         assert kept is not None
-        before = kept.remembered.get(rule.key)
-        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), horizons.lateness_ms)
+        name = state.memory_of(rule)
+        if rule.key in state.unready and state.was_met(rule, taken.key, time_ms):
+            continue
+        before = kept.remembered.get(name)
+        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), plan.late_ms)
         if after is not None and after is not before:
-            fresh[rule.key] = after
+            fresh[name] = after
     if watch is None or not (due := [one for one in watch.asks(event.properties) if one.qualifies(event.properties, time_ms)]):
         return _Made((), fresh)
-    person = Known(event.user, kept if kept is not None else changes.known(state, event.user), fresh)
+    person = Known(state, event.user, kept if kept is not None else changes.known(state, event.user), fresh)
     due = [one for one in due if one.offer.needs.isdisjoint(state.unready) and one.offer.admits(person, time_ms)]
     if not due:
         return _Made((), fresh)

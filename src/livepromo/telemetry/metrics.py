@@ -68,7 +68,7 @@ class Metrics:
     lag_records = GaugeOf("unread records", stage=_STAGES, partition=_ANY)
     lag_seconds = GaugeOf("age of the oldest unread record", stage=_STAGES, partition=_ANY)
     stream_time_timestamp_seconds = GaugeOf("how far stream time is", partition=_ANY)
-    history_complete_since_timestamp_seconds = GaugeOf("from when on look-backs are true", exposed=False, partition=_ANY)
+    history_complete_since_timestamp_seconds = GaugeOf("from when on look-backs are true", partition=_ANY)
     partitions_assigned = GaugeOf("partitions that this process owns", stage=_STAGES)
     rebalances_total = CounterOf("times that partitions were revoked and assigned", stage=_STAGES)
     takeover_seconds = HistogramOf("assigned until the first slice is taken", _TAKEOVER, stage=_STAGES)
