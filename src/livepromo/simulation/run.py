@@ -270,7 +270,7 @@ class _LoggedPartition:
         lines = (line for line in read_log(self._path) if isinstance(line, RecordLine) and line.offset < end)
         while next_scan(state) is not None:
             some = list(islice(lines, SLICE_RECORDS))
-            records, _ = decode_all([line.as_bytes() for line in some], decode, _BUG)
+            records, _ = decode_all([line.as_bytes() for line in some], self._simulation.decode, _BUG)
             batch = Batch([line.offset for line in some], records, [line.received_ms for line in some])
             to = None if some else end
             while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
-from livepromo.behaviour.decoding import decode
 from livepromo.engine.boundary import decode_all, scan_all
 from livepromo.engine.histories import (
     Asked,
@@ -94,7 +93,9 @@ class History:
 
     async def _take(self, state: State, plan: Plan, name: int, records: list[LogRecord], make_durable: MakeDurable) -> None:
         shared = self._shared
-        decoded, _ = decode_all([record.value for record in records], decode, _BUG)
+        whole = shared.format.whole
+        values = [record.value if whole is None else whole(record.value, record.headers) for record in records]
+        decoded, _ = decode_all(values, shared.format.decode, _BUG)
         batch = Batch([record.offset for record in records], decoded, [record.timestamp_ms for record in records])
         to = behind(batch, len(records)) or state.scans[name].end  # there is nothing behind the last records
         while True:
