@@ -252,6 +252,7 @@ class _LoggedPartition:
         match entry:
             case CatalogueTaken(position=position):
                 self._take_catalogue(position)
+                yield from simulation.finish(state, self.plan, state.stream_ms)  # what waited for a send that is paused now
             case Tick(at_ms=at_ms):
                 state.stream_ms = max(state.stream_ms, at_ms)
                 yield from simulation.finish(state, self.plan, at_ms)
@@ -261,6 +262,7 @@ class _LoggedPartition:
                 send = next(send for send in self.plan.sends if send.offer.campaign == campaign)
                 yield from simulation.finish(state, self.plan, send.instant_ms + 1)
                 yield from simulation.send(state, send, users)
+                yield from simulation.finish(state, self.plan, state.stream_ms)  # what had to wait for the send
             case _:
                 assert_never(entry)
 
