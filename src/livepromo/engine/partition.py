@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from livepromo.behaviour import users
@@ -15,7 +15,7 @@ from livepromo.engine.offers import Role
 from livepromo.engine.owing import Occasion
 from livepromo.engine.plan import Plan
 from livepromo.engine.sends import next_send
-from livepromo.engine.state import PART_OVERHEAD, Changes, Known, State, weight_of
+from livepromo.engine.state import ID_BYTES, PART_OVERHEAD, Changes, Known, State, weight_of
 from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
 from livepromo.model.json_text import json_bytes
@@ -28,8 +28,6 @@ RECORD_STEP = 1 << 31
 PROFILE_BYTES = 256 * 1024
 EVENT_BYTES = 16 * 1024 * 1024
 """What all candidates of one event may take together: thousands of campaigns, but no record makes more than memory holds."""
-
-_ID_BYTES = 12
 
 
 class Batch(NamedTuple):
@@ -127,7 +125,9 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
             elif record.user not in known and record.user not in kept_now:
                 changing(state, record.user)
             remember(taken.key, time_ms)
-            changes.size += _ID_BYTES
+            changes.size += ID_BYTES
+            for name in made.scans:
+                changes.meet(name, taken.key, time_ms)
             if hour != (hour := time_ms // HOUR_MS):
                 changes.size += PART_OVERHEAD  # ids stand by the hour, those of another one in another record
         elif who:
@@ -173,10 +173,11 @@ class _Taken(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """What did campaigns owe for an event, and what is to be remembered of it."""
+    """What did campaigns owe for an event, and what is to be remembered of it; `scans` are to be told of it."""
 
     outcomes: Sequence[Candidate | Denial]
     fresh: Mapping[bytes, Remembered]
+    scans: Collection[int] = ()
 
 
 def _made(state: State, plan: Plan, changes: Changes, taken: _Taken) -> _Made | None:
@@ -190,22 +191,25 @@ def _made(state: State, plan: Plan, changes: Changes, taken: _Taken) -> _Made | 
     if rules is None and watch is None:
         return _Made((), {})
     fresh: dict[bytes, Remembered] = {}
+    scans: set[int] = set()
     kept = changes.known(state, event.user) if rules else None
     for rule in rules or ():
         assert kept is not None
         name = state.memory_of(rule)
-        if rule.key in state.unready and state.was_met(rule, taken.key, time_ms):
-            continue
+        if rule.key in state.unready and event.event in (history := state.histories[rule.key]).named:
+            if changes.has_met(state, history.scan, taken.key, time_ms):
+                continue  # the scan has read it where it came first
+            scans.add(history.scan)
         before = kept.remembered.get(name)
         after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), plan.late_ms)
         if after is not None and after is not before:
             fresh[name] = after
     if watch is None or not (due := [one for one in watch.asks(event.properties) if one.qualifies(event.properties, time_ms)]):
-        return _Made((), fresh)
+        return _Made((), fresh, scans)
     person = Known(state, event.user, kept if kept is not None else changes.known(state, event.user), fresh)
     due = [one for one in due if one.offer.needs.isdisjoint(state.unready) and one.offer.admits(person, time_ms)]
     if not due:
-        return _Made((), fresh)
+        return _Made((), fresh, scans)
     received_ms = time_ms if taken.received_ms is None else taken.received_ms
     cause = Cause("did", taken.event_id, event.event, event.ts_ms)
     occasion = Occasion(
@@ -213,7 +217,7 @@ def _made(state: State, plan: Plan, changes: Changes, taken: _Taken) -> _Made | 
     )
     outcomes = [one.offer.outcome(occasion) for one in due]
     weights = list(map(weight_of, outcomes))
-    return None if max(weights) > CANDIDATE_BYTES or sum(weights) > EVENT_BYTES else _Made(outcomes, fresh)
+    return None if max(weights) > CANDIDATE_BYTES or sum(weights) > EVENT_BYTES else _Made(outcomes, fresh, scans)
 
 
 def _watch(state: State, changes: Changes, roles: Sequence[Role], taken: _Taken) -> None:
