@@ -212,7 +212,7 @@ def _note(reading: Reading, changes: Changes, event: Event, item: tuple[int, int
         if changes.has_met(state, reading.name, key, time_ms):
             return  # it came again after it had been asked for, and was noted then
         if time_ms >= state.stream_ms - reading.horizons.lateness_ms - reading.horizons.repeats_ms:
-            changes.meet(reading.name, key, time_ms)
+            changes.add_met(reading.name, key, time_ms)
     for one in asked:
         before = kept.remembered.get(one.memory)
         after = noted(before, one.rule, time_ms, event.properties, max(state.stream_ms, time_ms), reading.plan.late_ms)

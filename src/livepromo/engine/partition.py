@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from livepromo.behaviour import users
-from livepromo.behaviour.occurrences import Remembered, noted
+from livepromo.behaviour.occurrences import Remembered, Rule, noted
 from livepromo.behaviour.repeats import key_of
 from livepromo.behaviour.users import merged, with_membership
-from livepromo.behaviour.windows import Done, Trigger, Watched, group_key, value_of
+from livepromo.behaviour.windows import Done, Trigger, Watched, group_key, packed_properties, value_of
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Role
+from livepromo.engine.offers import Trigger as DidTrigger
 from livepromo.engine.owing import Occasion
 from livepromo.engine.plan import Plan
 from livepromo.engine.sends import next_send
 from livepromo.engine.state import ID_BYTES, PART_OVERHEAD, Changes, Known, State, weight_of
 from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
-from livepromo.model.json_text import json_bytes
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
 from livepromo.model.time import FOREVER_MS, HOUR_MS
 
@@ -57,32 +57,34 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
     changes = Changes(state, horizons)
     named, lateness_ms, ahead_ms = plan.named, horizons.lateness_ms, horizons.ahead_ms
     seen, seen_now, remember, dead = state.ids.seen, changes.ids.seen, changes.ids.add, changes.dead
-    known, kept_now, changing = state.users, changes.kept, changes.changing
+    known, newcomers, watches, rules_of, roles_of = state.users, changes.newcomers, plan.watches, plan.rules, plan.roles
     send, hour = next_send(state, plan), -1
     sends_ms = FOREVER_MS if send is None else send.instant_ms
     due_ms = min(next_due_ms(state, changes), sends_ms)
+    stream_ms, batch_bytes = changes.stream_ms, BATCH_BYTES
     changes.took = len(batch.records)
     stopped_at: Position | None = None
     for at, (record, received_ms) in enumerate(zip(batch.records, batch.received_ms, strict=False)):  # records may be cut short
-        if changes.size >= BATCH_BYTES:
+        if changes.size >= batch_bytes:
             changes.took = at
             break
-        if isinstance(record, Malformed):
-            dead.append((at, record.reason))
-            continue
-        if isinstance(record, Ignored):
-            changes.ignored += 1
-            continue
+        if not isinstance(record, Event):
+            if isinstance(record, Malformed):
+                dead.append((at, record.reason))
+                continue
+            if isinstance(record, Ignored):
+                changes.ignored += 1
+                continue
         time_ms = record.ts_ms
         if received_ms is not None and time_ms > received_ms:
             if time_ms - received_ms > ahead_ms:
                 dead.append((at, DeadReason.IN_THE_FUTURE))
                 continue
             time_ms = received_ms
-        stream_ms = changes.stream_ms
-        taken: _Taken | None = None
+        named_as: tuple[str, int] | None = None
         made: _Made | None = None
-        who = b""
+        fresh: Mapping[bytes, Remembered] | None = None
+        who: bytes | None = None
         if not isinstance(record, Event):
             who = _who_after(state, changes, record)
             if len(who) > PROFILE_BYTES:
@@ -97,12 +99,17 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
             if seen(key, time_ms) or seen_now(key, time_ms):
                 changes.repeats += 1
                 continue
-            taken = _Taken(record, event_id, key, time_ms, received_ms, batch.offsets[at])
-            made = _made(state, plan, changes, taken)
-            if made is None:
-                dead.append((at, DeadReason.TOO_LARGE))
-                continue
-        reach_ms = max(stream_ms, time_ms)
+            named_as = event_id, key
+            if (rules := rules_of.get(record.event)) is not None:
+                fresh = _noted(state, changes, rules, _Read(record, key, time_ms), plan.late_ms)
+            if (watch := watches.get(record.event)) is not None and (
+                due := [one for one in watch.asks(record.properties) if one.qualifies(record.properties, time_ms)]
+            ):
+                made = _made(state, changes, due, fresh, _Taken(record, event_id, time_ms, received_ms, batch.offsets[at]))
+                if made is None:
+                    dead.append((at, DeadReason.TOO_LARGE))
+                    continue
+        reach_ms = time_ms if time_ms > stream_ms else stream_ms  # noqa: FURB136 - max() costs a call for every record
         if due_ms < reach_ms:
             step = state.position.step if state.position.offset == batch.offsets[at] else 0
             place = Position(batch.offsets[at], step)
@@ -113,29 +120,31 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                 changes.took, stopped_at = at, Position(place.offset, step + 1)
                 break
             due_ms = min(next_due_ms(state, changes), sends_ms)
-        changes.stream_ms = reach_ms
-        if taken is not None and made is not None:
-            for outcome in made.outcomes:
-                changes.add_outcome(outcome)
-            if made.fresh:
-                changes.put_remembered(record.user, changing(state, record.user), made.fresh)
-            if (roles := plan.roles.get(taken.event.event)) is not None:
-                _watch(state, changes, roles, taken)
+        changes.stream_ms = stream_ms = reach_ms
+        if named_as is not None:
+            assert isinstance(record, Event)
+            event_id, key = named_as
+            if made is not None:
+                changes.outcomes += made.outcomes
+                changes.size += made.weight
+            if fresh:
+                changes.put_remembered(record.user, changes.changing(state, record.user), fresh)
+            if (roles := roles_of.get(record.event)) is not None:
+                _watch(state, changes, roles, _Taken(record, event_id, time_ms, received_ms, batch.offsets[at]))
                 due_ms = min(next_due_ms(state, changes), sends_ms)
-            elif record.user not in known and record.user not in kept_now:
-                changing(state, record.user)
-            remember(taken.key, time_ms)
+            remember(key, time_ms)
             changes.size += ID_BYTES
-            for name in made.scans:
-                changes.meet(name, taken.key, time_ms)
+            if state.unready:
+                _tell_scans(state, changes, rules_of.get(record.event, ()), _Read(record, key, time_ms))
             if hour != (hour := time_ms // HOUR_MS):
                 changes.size += PART_OVERHEAD  # ids stand by the hour, those of another one in another record
-        elif who:
-            kept = changing(state, record.user)
+        elif who is not None:
+            kept = changes.changing(state, record.user)
             if who != kept.who:
                 changes.put_who(record.user, kept, who)
-        elif record.user not in known and record.user not in kept_now:
-            changing(state, record.user)  # who has done anything is considered by what is sent (R2)
+        user = record.user
+        if user not in known and user not in newcomers:
+            changes.meet(user)  # who has done anything is considered by what is sent (R2)
     changes.taken = changes.took - changes.ignored - changes.repeats - len(dead)
     if stopped_at is not None:
         changes.position = stopped_at
@@ -162,54 +171,75 @@ def advance_time(state: State, plan: Plan, horizons: Horizons, until_ms: int) ->
 
 
 class _Taken(NamedTuple):
-    """An event that a document names, its id and the key of that, and where and when it was read."""
+    """An event that a document names, its id, and where and when it was read."""
 
     event: Event
     event_id: str
-    key: int
     time_ms: int
     received_ms: int | None
     offset: int
 
 
 class _Made(NamedTuple):
-    """What did campaigns owe for an event, and what is to be remembered of it; `scans` are to be told of it."""
+    """What did campaigns owe for an event, and what that weighs."""
 
     outcomes: Sequence[Candidate | Denial]
-    fresh: Mapping[bytes, Remembered]
-    scans: Collection[int] = ()
+    weight: int
 
 
-def _made(state: State, plan: Plan, changes: Changes, taken: _Taken) -> _Made | None:
-    """Return what a did campaign owes for an event, and what is to be remembered of it; None where that is more than may be.
+_NOTHING = _Made((), 0)
+
+
+class _Read(NamedTuple):
+    """An event that is named, the key of its id, and its time."""
+
+    event: Event
+    key: int
+    time_ms: int
+
+
+def _noted(state: State, changes: Changes, rules: Sequence[Rule], read: _Read, late_ms: int) -> dict[bytes, Remembered]:
+    """Return what is to be remembered of an event, by where it is kept."""
+    fresh: dict[bytes, Remembered] = {}
+    event, time_ms = read.event, read.time_ms
+    kept = changes.known(state, event.user)
+    for rule in rules:
+        if rule.key in state.unready and _was_met(state, changes, rule, read):
+            continue  # the scan has read it where it came first
+        name = state.memory_of(rule)
+        before = kept.remembered.get(name)
+        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), late_ms)
+        if after is not None and after is not before:
+            fresh[name] = after
+    return fresh
+
+
+def _was_met(state: State, changes: Changes, rule: Rule, read: _Read) -> bool:
+    """Say whether an event has been noted already for a rule whose past is being read: had it been named, this would be a repeat."""
+    history = state.histories[rule.key]
+    return read.event.event in history.named and changes.has_met(state, history.scan, read.key, read.time_ms)
+
+
+def _tell_scans(state: State, changes: Changes, rules: Sequence[Rule], read: _Read) -> None:
+    """Have scans know that an event has been noted, which their rules were the first to name."""
+    waiting = [state.histories[rule.key] for rule in rules if rule.key in state.unready]
+    for name in {history.scan for history in waiting if read.event.event in history.named}:
+        if not changes.has_met(state, name, read.key, read.time_ms):
+            changes.add_met(name, read.key, read.time_ms)
+
+
+def _made(
+    state: State, changes: Changes, due: Sequence[DidTrigger], fresh: Mapping[bytes, Remembered] | None, taken: _Taken
+) -> _Made | None:
+    """Return what the campaigns that an event triggers owe for it; None where that is more than may be.
 
     An audience sees the event itself (rules, Periods).
     """
     event, time_ms = taken.event, taken.time_ms
-    rules = plan.rules.get(event.event)
-    watch = plan.watches.get(event.event)
-    if rules is None and watch is None:
-        return _Made((), {})
-    fresh: dict[bytes, Remembered] = {}
-    scans: set[int] = set()
-    kept = changes.known(state, event.user) if rules else None
-    for rule in rules or ():
-        assert kept is not None
-        name = state.memory_of(rule)
-        if rule.key in state.unready and event.event in (history := state.histories[rule.key]).named:
-            if changes.has_met(state, history.scan, taken.key, time_ms):
-                continue  # the scan has read it where it came first
-            scans.add(history.scan)
-        before = kept.remembered.get(name)
-        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), plan.late_ms)
-        if after is not None and after is not before:
-            fresh[name] = after
-    if watch is None or not (due := [one for one in watch.asks(event.properties) if one.qualifies(event.properties, time_ms)]):
-        return _Made((), fresh, scans)
-    person = Known(state, event.user, kept if kept is not None else changes.known(state, event.user), fresh)
+    person = Known(state, event.user, changes.known(state, event.user), fresh or {})
     due = [one for one in due if one.offer.needs.isdisjoint(state.unready) and one.offer.admits(person, time_ms)]
     if not due:
-        return _Made((), fresh, scans)
+        return _NOTHING
     received_ms = time_ms if taken.received_ms is None else taken.received_ms
     cause = Cause("did", taken.event_id, event.event, event.ts_ms)
     occasion = Occasion(
@@ -217,7 +247,8 @@ def _made(state: State, plan: Plan, changes: Changes, taken: _Taken) -> _Made | 
     )
     outcomes = [one.offer.outcome(occasion) for one in due]
     weights = list(map(weight_of, outcomes))
-    return None if max(weights) > CANDIDATE_BYTES or sum(weights) > EVENT_BYTES else _Made(outcomes, fresh, scans)
+    weight = sum(weights)
+    return None if max(weights) > CANDIDATE_BYTES or weight > EVENT_BYTES else _Made(outcomes, weight)
 
 
 def _watch(state: State, changes: Changes, roles: Sequence[Role], taken: _Taken) -> None:
@@ -240,8 +271,9 @@ def _trigger(role: Role, taken: _Taken) -> tuple[str, Trigger] | None:
     if value is None:
         return None
     ahead_ms = event.ts_ms - taken.time_ms
-    properties = json_bytes(event.properties)
-    return value, Trigger(taken.time_ms, taken.offset, absence.offer.revision, taken.event_id, ahead_ms, properties)
+    return value, Trigger(
+        taken.time_ms, taken.offset, absence.offer.revision, taken.event_id, ahead_ms, packed_properties(event.properties)
+    )
 
 
 def _done(role: Role, taken: _Taken, windows: Mapping[str, bytes]) -> tuple[str, Done] | None:
