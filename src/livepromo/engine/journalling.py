@@ -84,6 +84,9 @@ def parts_of(state: State, changes: Changes, surroundings: Surroundings) -> list
     parts: list[Part] = [(key, None) for key in state.forgotten[:FORGOTTEN_IN_A_BATCH]]
     parts += changes.parts.items()
     parts += _id_parts(changes)
+    for name, met in changes.scanned.items():
+        for key, hour, start in _met_keys(changes, name, met):
+            parts.append((key, met.packed(hour)[start * repeats.ITEM_BYTES :][:_PART_BYTES]))
     parts.append(position_part(state, changes.position, changes.stream_ms, surroundings))
     return parts
 
@@ -93,6 +96,14 @@ def _id_parts(changes: Changes) -> Iterator[Part]:
         packed = changes.ids.packed(hour)
         for start in range(0, len(packed), _PART_BYTES):
             yield id_key(hour, changes.position, start // repeats.ITEM_BYTES), packed[start : start + _PART_BYTES]
+
+
+def _met_keys(changes: Changes, name: int, met: RecentIds) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the keys of the ids that were met while a scan is read, each with their hour and the first of them."""
+    batch = f"s{changes.scans[name].next}" if name in changes.scans else f"{changes.position.offset}.{changes.position.step}"
+    for hour in met.hours():
+        for start in range(0, len(met.packed(hour)) // repeats.ITEM_BYTES, IDS_IN_A_PART):
+            yield scanned_key(name, hour, batch, start), hour, start
 
 
 def id_key(hour: int, position: Position, start: int) -> bytes:
@@ -141,8 +152,8 @@ def merge_ids(state: State, changes: Changes, hours_forgotten: Iterable[int]) ->
         count = len(changes.ids.packed(hour)) // repeats.ITEM_BYTES
         keys.update((id_key(hour, changes.position, start), None) for start in range(0, count, IDS_IN_A_PART))
     for name, met in changes.scanned.items():
-        for hour in met.hours():
-            state.id_parts.setdefault(hour, {})[scanned_key(name, hour, changes.scans[name].next)] = None
+        for key, hour, _ in _met_keys(changes, name, met):
+            state.id_parts.setdefault(hour, {})[key] = None
     for hour in hours_forgotten:
         state.forgotten += state.id_parts.pop(hour, ())
 

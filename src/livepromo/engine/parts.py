@@ -47,14 +47,14 @@ def scan_key(scan: int) -> bytes:
     return b"%b%d" % (SCAN, scan)
 
 
-def scanned_key(scan: int, hour: int, start: int) -> bytes:
-    """Return the key of ids of one hour that a scan met, reading on from `start`; never written twice."""
-    return b"%b%d:%d:%d" % (SCANNED, scan, hour, start)
+def scanned_key(scan: int, hour: int, batch: str, start: int) -> bytes:
+    """Return the key of a part of ids of one hour that were met while a scan was read, made durable with a batch; never written twice."""
+    return b"%b%d:%d:%b:%d" % (SCANNED, scan, hour, batch.encode(), start)
 
 
 def read_scanned_key(key: bytes) -> tuple[int, int]:
     """Return the scan and the hour of a key that `scanned_key` made."""
-    _, scan, hour, _ = key.split(b":")
+    _, scan, hour, *_ = key.split(b":")
     return int(scan), int(hour)
 
 
