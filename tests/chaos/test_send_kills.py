@@ -209,8 +209,9 @@ def run(installation: Installation, users: int, records: int, steps: tuple[tuple
     cpu_s = Scrape.of(port).value("stage_cpu_seconds_total", stage="match")
     assert last.stop() == 0
     print(
-        f"{records} records of {users} users: {dict(found)} sent once each, {len(halfway)} before the pause; strikes {installation.struck()}; "
-        f"the visits of the letter took match {cpu_s:.2f} s of CPU: {1e6 * cpu_s / users:.1f} µs a user"
+        f"{records} records of {users} users: {dict(found)} sent once each, {len(halfway)} before the pause; "
+        f"strikes {installation.struck()}; "
+        f"the visits of the letter took match {cpu_s:.2f} s of CPU: {1e6 * cpu_s / users:.1f} us a user"
     )
 
 
