@@ -34,7 +34,7 @@ from simulation.scheduler import Call, KilledError, Scheduler, Sleep, Task
 BEGIN_MS = 1_764_547_200_000
 WEEK_MS = 7 * 86_400_000
 MOST_STEPS = 60_000
-PATIENCE_MS = 5_000  # on an idle partition what is due is done within this
+PATIENCE_MS = 15_000  # on an idle partition what is due is done within this
 STAGES = ("match", "decide", "deliver")
 TZDATA = "2025b"
 
