@@ -343,9 +343,7 @@ class _Partition:
         body = {**head, "cause": said, "reward": reward}
         if name in self.counted.owed:
             self._object(f"{name} is owed twice")
-        self.counted.owed[name] = Owed(
-            campaign, self.number, self.offset, self._place, self.behind, time_ms, user, units, decimals, body
-        )
+        self.counted.owed[name] = Owed(campaign, self.number, self.offset, self._place, self.behind, time_ms, user, units, decimals, body)
 
     def _worth(
         self, campaign: Campaign, user: str, time_ms: int, cause: Cause, properties: dict[str, Any]
@@ -354,13 +352,17 @@ class _Partition:
         if isinstance(campaign.reward, CouponReward):
             coupon = self.known[f"coupon/{campaign.reward.coupon}"].document
             assert isinstance(coupon, Coupon)
-            return 1, 0, {
-                "type": "coupon",
-                "coupon": coupon.id,
-                "kind": "bulk",
-                "redeemable_at": time_ms + campaign.reward.redeem_after_ms,
-                "redemption_allowance": coupon.user_redemption_limit,
-            }
+            return (
+                1,
+                0,
+                {
+                    "type": "coupon",
+                    "coupon": coupon.id,
+                    "kind": "bulk",
+                    "redeemable_at": time_ms + campaign.reward.redeem_after_ms,
+                    "redemption_allowance": coupon.user_redemption_limit,
+                },
+            )
         wallet = self.known[f"wallet/{campaign.reward.wallet}"].document
         assert isinstance(wallet, Wallet)
         units = "wallet_unavailable" if not wallet.active else amount_of(campaign, wallet, properties)
@@ -370,13 +372,17 @@ class _Partition:
         if isinstance(valid, str):
             return valid
         name = grant_id(campaign.id, UserId(user), cause)
-        return units, wallet.decimals, {
-            "type": "points",
-            "wallet": wallet.id,
-            "active_at": valid[0],
-            "expires_at": valid[1],
-            "metadata": metadata_of(campaign, (user, self._people.of(user).profile), cause, name, properties),
-        }
+        return (
+            units,
+            wallet.decimals,
+            {
+                "type": "points",
+                "wallet": wallet.id,
+                "active_at": valid[0],
+                "expires_at": valid[1],
+                "metadata": metadata_of(campaign, (user, self._people.of(user).profile), cause, name, properties),
+            },
+        )
 
     def end(self, now_ms: int) -> Counted:
         """Return what was counted, once everything was taken."""

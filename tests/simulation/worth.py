@@ -94,7 +94,9 @@ def validity_of(campaign: Campaign, time_ms: int) -> tuple[int, int | None] | st
     return active_ms, None if validity.expire_after_ms is None else active_ms + validity.expire_after_ms
 
 
-def metadata_of(campaign: Campaign, who: tuple[str, dict[str, Any]], cause: Cause, grant: str, properties: dict[str, Any]) -> dict[str, Any]:
+def metadata_of(
+    campaign: Campaign, who: tuple[str, dict[str, Any]], cause: Cause, grant: str, properties: dict[str, Any]
+) -> dict[str, Any]:
     """Return what a reward says about itself; `who`: the user and what is known of the user."""
     user, profile = who
     found: dict[str, Any] = {}
