@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from livepromo.worker.failpoints import STEPS
 from simulation.processes import WorkerProcess
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+AIMS = (*sorted(STEPS), "tick.entry_appended", "visit.entry_appended", "visit.entry_appended")
 
 
 def freeze(world: World, process: WorkerProcess, kind: str) -> None:
@@ -69,7 +71,9 @@ def strike(world: World, kind: str) -> None:
             faults.done(kind)
             world.end(process, "killed")
         case "kill_at_step" | "freeze_at_step", WorkerProcess():
-            process.armed, process.countdown = kind, rnd.randrange(6)
+            process.armed, process.countdown, process.armed_at = kind, rnd.randrange(6), ""
+            if rnd.random() < 0.5:  # some are seldom reached
+                process.countdown, process.armed_at = 60, rnd.choice(AIMS)
         case "freeze", WorkerProcess():
             freeze(world, process, kind)
         case "stop_cleanly", WorkerProcess():

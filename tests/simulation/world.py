@@ -113,7 +113,7 @@ class World:
         if process.armed is None:
             return
         process.countdown -= 1
-        if process.countdown >= 0:
+        if process.countdown >= 0 and step != process.armed_at:
             return
         verb, process.armed = process.armed, None
         self.struck_at[step] += 1
