@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import settings
 
-from livepromo.behaviour import keeping
+from livepromo.behaviour import keeping, occurrences
 from livepromo.behaviour.decoding import decode_recorded
 from livepromo.documents.catalogue import Catalogue, Publication, take
 from livepromo.documents.files import check_content
@@ -159,6 +159,7 @@ def check(random: Random, slice_records: int, batch_bytes: int) -> None:
         patch.object(partition, "BATCH_BYTES", batch_bytes),
         patch.object(sweeping, "BATCH_BYTES", batch_bytes),
         patch.object(sends, "BATCH_BYTES", batch_bytes),
+        patch.object(occurrences, "ROWS_IN_A_CHUNK", random.choice((2, 3, 64))),
     ):
         for start in range(0, len(lines), slice_records):
             decoded = [decode_recorded(sent.line) for sent in lines[start : start + slice_records]]
