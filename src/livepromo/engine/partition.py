@@ -103,7 +103,7 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                 continue
             named_as = event_id, key
             if (rules := rules_of.get(record.event)) is not None:
-                fresh = _noted(state, changes, rules, record, time_ms, lateness_ms)
+                fresh = _noted(state, changes, rules, _Read(record, key, time_ms), plan.late_ms)
             if (watch := watches.get(record.event)) is not None and (
                 due := [one for one in watch.asks(record.properties) if one.qualifies(record.properties, time_ms)]
             ):
@@ -190,17 +190,27 @@ class _Made(NamedTuple):
 _NOTHING = _Made((), 0)
 
 
-def _noted(  # noqa: PLR0913, PLR0917 - one event, and where in the stream it is read
-    state: State, changes: Changes, rules: Sequence[Rule], event: Event, time_ms: int, lateness_ms: int
-) -> dict[bytes, Remembered]:
-    """Return what is to be remembered of an event, by rule."""
+class _Read(NamedTuple):
+    """An event that is named, the key of its id, and its time."""
+
+    event: Event
+    key: int
+    time_ms: int
+
+
+def _noted(state: State, changes: Changes, rules: Sequence[Rule], read: _Read, late_ms: int) -> dict[bytes, Remembered]:
+    """Return what is to be remembered of an event, by where it is kept."""
     fresh: dict[bytes, Remembered] = {}
+    event, key, time_ms = read
     kept = changes.known(state, event.user)
     for rule in rules:
-        before = kept.remembered.get(rule.key)
-        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), lateness_ms)
+        if rule.key in state.unready and state.was_met(rule, key, time_ms):
+            continue
+        name = state.memory_of(rule)
+        before = kept.remembered.get(name)
+        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), late_ms)
         if after is not None and after is not before:
-            fresh[rule.key] = after
+            fresh[name] = after
     return fresh
 
 
@@ -212,7 +222,7 @@ def _made(
     An audience sees the event itself (rules, Periods).
     """
     event, time_ms = taken.event, taken.time_ms
-    person = Known(event.user, changes.known(state, event.user), fresh or {})
+    person = Known(state, event.user, changes.known(state, event.user), fresh or {})
     due = [one for one in due if one.offer.needs.isdisjoint(state.unready) and one.offer.admits(person, time_ms)]
     if not due:
         return _NOTHING
