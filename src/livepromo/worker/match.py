@@ -45,6 +45,7 @@ CANDIDATE_BATCH_BYTES = 512 * 1024
 BUGS_IN_A_ROW = 100
 AT_HOME_USERS = 100_000
 HOUR_S = 3600.0
+SLOW_S = 10.0  # where our last append was answered later (this process was frozen), the broker's time is asked for anew
 ENTRY_PARTS = 2_000  # rules in a batch: fewer than 300 bytes each
 SKEW_MS = 500  # by how much the clocks of two brokers may differ
 UNKNOWN_TZDATA = "unknown"
@@ -110,6 +111,7 @@ class MatchOwner:
         end = await shared.patiently("the events topic's end", lambda: shared.log.end(topics.events, self.partition))
         # What the older owner may have sent beyond its durable position is the same only under the same control entries.
         self._entries_from = min(self.state.position.offset + SPAN_OFFSETS, end)
+        await self._take_what_is_due()  # a control entry stands, but perhaps not yet what was decided by it
         return self.state.position.offset
 
     async def _restore(self) -> PositionPart | None:
@@ -318,7 +320,7 @@ class MatchOwner:
         await self._take_what_is_due()
         await self._tick()
         more = await self._read_history()
-        if self._shared.monotonic() - self._appended_s > HOUR_S:
+        if self._shared.monotonic() - self._appended_s > HOUR_S or self.journal.answered_after_s > SLOW_S:
             await self._write_again()
         return more
 
