@@ -195,7 +195,7 @@ PEERS = (
 )
 
 
-def peer_us(  # noqa: PLR0913, PLR0917 - what, by what, how much and where
+def peer_us(  # noqa: PLR0917 - what, by what, how much and where
     peer: Peer, python: Path, windows: int, events: int, kafka: Kafka | None, home: Path
 ) -> tuple[float, int]:
     """Return microseconds an event of a peer that takes the same stream from its beginning, without those until windows are open.
