@@ -116,13 +116,18 @@ def _leap(world: World) -> None:
 
     (Then nothing but the epoch in the records would be left to tell old owners by, which makes them void.)
     """
-    world.scheduler.land()
     days = () if any(p.frozen for p in world.processes) else (25 * HOUR_MS, 50 * HOUR_MS, 8 * DAY_MS)
     leap_ms = world.rnd.choice((61_000, HOUR_MS + 60_000, *days))
     if leap_ms == 8 * DAY_MS:
         for process in list(world.processes):
             world.end(process, "nothing ran for a week")
-    world.scheduler.now_ms += leap_ms
+    let_pass(world, leap_ms)
+
+
+def let_pass(world: World, ms: int) -> None:
+    """Let time pass for all."""
+    world.scheduler.land()
+    world.scheduler.now_ms += ms
 
 
 def _clean_up(world: World) -> None:

@@ -74,6 +74,7 @@ class Kafka:
         self._scheduler = scheduler
         self._partitions: dict[tuple[str, int], PartitionLog] = {}
         self._sequence = 0
+        self.ahead_ms: dict[str, int] = {}  # by how much the clock of the broker that leads a topic is ahead of the others
         self.refused = 0  # appends of older owners
 
     def of(self, topic: str, partition: int) -> PartitionLog:
@@ -87,7 +88,7 @@ class Kafka:
         self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]], by: str
     ) -> Appended:
         """Append a batch."""
-        held, now_ms = self.of(topic, partition), self._scheduler.now_ms
+        held, now_ms = self.of(topic, partition), self._scheduler.now_ms + self.ahead_ms.get(topic, 0)
         first = held.end
         for key, value, headers in records:
             self._sequence += 1
@@ -251,3 +252,15 @@ class ModelOutbox:
                 )
             )
         await Together(calls)
+
+    async def place(self, topic: str, partition: int, records: Sequence[OutRecord]) -> list[int]:
+        log = self._log
+        await log.about_to("outbox.place")
+        fate = Fate.NORMAL
+        if log.faults.strikes("outbox_repeated"):
+            fate = Fate.REPEATED
+        elif log.faults.strikes("outbox_failed"):
+            fate = log.rnd.choice((Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE))
+        append = partial(log.kafka.append, topic, partition, tuple(records), log.process.name)
+        appended: Appended = await Call(append, fate, lambda: UnavailableError("kafka refuses"), log.delay_ms(topic))
+        return list(range(appended.offset, appended.offset + len(records)))

@@ -22,7 +22,7 @@ from livepromo.model.decisions import Reason
 from livepromo.model.documents import Campaign, Document, Wallet
 from livepromo.model.records import DeadReason
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, METRICS_PORTS, PREFIX, Settings, load
-from livepromo.simulation.files import read_codes
+from livepromo.simulation.files import read_texts
 from livepromo.simulation.run import Simulation, decision_line, run_recorded
 from livepromo.telemetry.metrics import TABLE
 from livepromo.worker.failpoints import Failpoints
@@ -126,7 +126,7 @@ def test_every_relative_link_and_anchor_leads_somewhere(page: Path) -> None:
 
 @pages
 def test_every_block_says_which_language_it_is_in(page: Path) -> None:
-    assert {block.language for block in blocks(page)} <= {"sh", "yaml", "json"}
+    assert {block.language for block in blocks(page)} <= {"sh", "yaml", "json", "http", "python"}
 
 
 @pages
@@ -257,7 +257,7 @@ def test_the_records_that_are_shown_make_the_grants_and_denials_that_are_shown(n
     told = {json.loads(line)["campaign"] for line in shown}
     read, _ = read_files([ROOT / "examples"], "UTC")
     documents = [one for one in documents_of(read) if not isinstance(one, Campaign) or one.id in told]
-    codes = {pool: read_codes(str(ROOT / "examples" / "recorded" / file)).codes for pool, file in POOLS.items()}
+    codes = {pool: read_texts(str(ROOT / "examples" / "recorded" / file)).texts for pool, file in POOLS.items()}
     made = run_recorded(Simulation(Horizons(), codes), documents, [line.encode() for line in first])
     decided = [decision_line(one).decode().strip() for one in made]
     assert shown

@@ -33,6 +33,10 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
         {"import": ("livepromo.cli.codes:import_codes", "Add codes that coupons and vouchers give.")},
         "Import the codes that coupons and vouchers give.",
     ),
+    "users": (
+        {"import": ("livepromo.cli.users:import_users", "Put users on a list.")},
+        "Import the users of lists.",
+    ),
     "simulate": ("livepromo.cli.simulate:simulate", "Run recorded records through documents, without Kafka or Redis."),
     "preview": ("livepromo.cli.preview:preview", "Show the reward that one event would earn."),
     "schema": ("livepromo.cli.schema:schema", "Write the JSON Schema of a kind, for editors."),
@@ -44,8 +48,12 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
         "Compare Redis with the ledger topic, or fill it from there.",
     ),
     "webhooks": (
-        {"test": ("livepromo.cli.webhooks:call_endpoint", "Call an endpoint, marked as a test.")},
-        "Calls to endpoints: try one out.",
+        {
+            "list": ("livepromo.cli.given_up:list_calls", "Show the calls that were given up."),
+            "replay": ("livepromo.cli.given_up:replay", "Send calls that were given up again."),
+            "test": ("livepromo.cli.webhooks:call_endpoint", "Call an endpoint, marked as a test."),
+        },
+        "Calls to endpoints: those that were given up; try one out.",
     ),
     "log": ("livepromo.cli.log:log", "Write one partition's records and control entries to a file."),
 }

@@ -286,10 +286,12 @@ class Known:
 
 def weight_of(outcome: Candidate | Denial) -> int:
     """Return about how many bytes an outcome takes in the batches that carry it; user and campaign stand in several of its rows."""
-    names = 24 * len(outcome.user) + 8 * len(outcome.campaign)
-    return (
-        _CANDIDATE_OVERHEAD + names + len(outcome.cause) + (sum(map(len, outcome.reward_pieces)) if isinstance(outcome, Candidate) else 0)
-    )
+    weight = _CANDIDATE_OVERHEAD + 24 * len(outcome.user) + 8 * len(outcome.campaign) + len(outcome.cause)
+    if isinstance(outcome, Candidate):
+        weight += sum(map(len, outcome.reward_pieces))
+        if outcome.call is not None:
+            weight += len(outcome.call.body_start)
+    return weight
 
 
 def merge(state: State, changes: Changes) -> list[int]:

@@ -6,8 +6,10 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
+from livepromo.behaviour import users
 from livepromo.behaviour.decoding import decode_recorded
 from livepromo.behaviour.formats import LIVEPROMO, RecordFormat
+from livepromo.behaviour.users import User
 from livepromo.documents import catalogue as publications
 from livepromo.documents.catalogue import Catalogue, campaign_key
 from livepromo.engine.boundary import advance_all, decode_all
@@ -22,6 +24,7 @@ from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.documents import Campaign, Document, key_of
 from livepromo.model.formats import FormatError
+from livepromo.model.ids import UserId
 from livepromo.model.records import DeadReason, Ignored, Malformed, Record
 from livepromo.model.time import FOREVER_MS
 from livepromo.simulation.files import EntryLine, InputError, LogHeader, PublicationLine, RecordLine, read_log
@@ -54,6 +57,7 @@ class Simulation:
         while True:
             changes, done = advance_time(state, plan, self.horizons, until_ms)
             merge(state, changes)
+            self.summary.count_windows(changes)
             yield from self._decide(changes.outcomes)
             if changes.send is not None:
                 if self.replays:
@@ -71,6 +75,7 @@ class Simulation:
             some = users[at : min(end, at + USERS_AT_ONCE)]
             changes, count = visit(state, self.horizons, send, some, state.position, left=len(users) - at)
             merge(state, changes)
+            self.summary.count_visited(send.offer.campaign, count, len(changes.outcomes))
             yield from self._decide(changes.outcomes)
             at += count
             if not count:
@@ -89,6 +94,7 @@ class Simulation:
             start += changes.took
             merge(state, changes)
             self.summary.count_records(changes)
+            self.summary.count_windows(changes)
             yield from self._decide(changes.outcomes)
             if changes.send is not None and not self.replays:
                 yield from self.send(state, changes.send)
@@ -107,11 +113,17 @@ class Simulation:
 
 
 def run_recorded(
-    simulation: Simulation, documents: Sequence[Document], lines: Iterable[bytes], until_ms: int = FOREVER_MS
+    simulation: Simulation,
+    documents: Sequence[Document],
+    lines: Iterable[bytes],
+    until_ms: int = FOREVER_MS,
+    *,
+    lists: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Decision]:
     """Yield the decisions over recorded records, one JSON object a line, in one partition; at the end stream time moves to `until_ms`.
 
     The documents are published, revision 1 of each, at the first record's time; a campaign that starts `now` starts before every record.
+    `lists` are the users on lists, by the list's id: they were imported before the first record, so all of them are known.
     """
 
     def recorded(line: bytes | None) -> tuple[Record, int | None]:
@@ -119,6 +131,7 @@ def run_recorded(
 
     horizons = simulation.horizons
     state, plan, offset, catalogue = State(horizons), EMPTY_PLAN, 0, Catalogue()
+    _import_users(state, lists or {})
     for chunk in _chunks(lines):
         decoded, _ = decode_all(chunk, recorded, _NOT_RECEIVED)
         records = [record for record, _ in decoded]
@@ -133,13 +146,23 @@ def run_recorded(
         offset += len(chunk)
     if plan is EMPTY_PLAN:
         simulation.summary.take_catalogue(_published(documents, 0))
-        return
+    if not state.has_begun:
+        return  # time has not begun, so nothing is due
     now_ms = state.stream_ms
     plan = compile_plan(catalogue, horizons, now_start_ms=_BEFORE_EVERYTHING_MS, now_send_ms=now_ms)
     yield from simulation.finish(state, plan, until_ms)
     for send in plan.sends:
         if send.send_ms == now_ms and until_ms <= send.instant_ms and _is_sent_now(catalogue, send):
             yield from simulation.send(state, send)
+
+
+def _import_users(state: State, lists: Mapping[str, Sequence[str]]) -> None:
+    names: dict[str, set[str]] = {}
+    for name, some in lists.items():
+        for user in some:
+            names.setdefault(user, set()).add(f"list/{name}")
+    for user, on_lists in names.items():
+        state.put_who(UserId(user), users.encode(User(segments=frozenset(on_lists))))
 
 
 def _is_sent_now(catalogue: Catalogue, send: Send) -> bool:
@@ -229,6 +252,7 @@ class _LoggedPartition:
         match entry:
             case CatalogueTaken(position=position):
                 self._take_catalogue(position)
+                yield from simulation.finish(state, self.plan, state.stream_ms)  # what waited for a send that is paused now
             case Tick(at_ms=at_ms):
                 state.stream_ms = max(state.stream_ms, at_ms)
                 yield from simulation.finish(state, self.plan, at_ms)
@@ -238,6 +262,7 @@ class _LoggedPartition:
                 send = next(send for send in self.plan.sends if send.offer.campaign == campaign)
                 yield from simulation.finish(state, self.plan, send.instant_ms + 1)
                 yield from simulation.send(state, send, users)
+                yield from simulation.finish(state, self.plan, state.stream_ms)  # what had to wait for the send
             case _:
                 assert_never(entry)
 
