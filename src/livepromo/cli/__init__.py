@@ -47,6 +47,13 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
         {"test": ("livepromo.cli.webhooks:call_endpoint", "Call an endpoint, marked as a test.")},
         "Calls to endpoints: try one out.",
     ),
+    "dead-letters": (
+        {
+            "list": ("livepromo.cli.dead_letters:show", "List what could not be processed."),
+            "replay": ("livepromo.cli.dead_letters:replay", "Send what could not be processed again."),
+        },
+        "Records that could not be processed: look at them, send them again.",
+    ),
     "log": ("livepromo.cli.log:log", "Write one partition's records and control entries to a file."),
 }
 """Name → (import path or commands below it, what it is for in a line)."""
