@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +62,35 @@ class Format(StrEnum):
     """How the records of the events topic are written."""
 
     LIVEPROMO = "livepromo"
+    CLEVERTAP = "clevertap"
+    SEGMENT = "segment"
+    CLOUDEVENTS = "cloudevents"
+
+
+class SecurityProtocol(StrEnum):
+    """How connections to Kafka are kept private, and whether a client says who it is; Kafka's own words."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class Mechanism(StrEnum):
+    """How a client shows Kafka who it is, over SASL."""
+
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    PLAIN = "PLAIN"
+    OAUTHBEARER = "OAUTHBEARER"
+
+
+class RedisMode(StrEnum):
+    """What stands at the address of Redis: one server, the sentinels that know which one it is, or nodes of a Redis Cluster."""
+
+    SINGLE = "single"
+    SENTINEL = "sentinel"
+    CLUSTER = "cluster"
 
 
 class Secrets(msgspec.Struct, frozen=True):
@@ -106,15 +135,40 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trust_producer_time: bool = False
     format: Format = Format.LIVEPROMO
     metrics_port: int | None = None
+    # -- who we are to Kafka
+    kafka_security_protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
+    kafka_mechanism: Mechanism = Mechanism.SCRAM_SHA_512
+    kafka_user: str = ""
+    kafka_password: str = ""
+    kafka_ca: str = ""
+    kafka_certificate: str = ""
+    kafka_key: str = ""
+    kafka_key_password: str = ""
+    kafka_token_file: str = ""
+    kafka_token_url: str = ""
+    kafka_scope: str = ""
+    # -- who we are to Redis
+    redis_mode: RedisMode = RedisMode.SINGLE
+    redis_master: str = "mymaster"
+    redis_user: str = ""
+    redis_password: str = ""
+    redis_sentinel_user: str = ""
+    redis_sentinel_password: str = ""
+    redis_ca: str = ""
+    redis_certificate: str = ""
+    redis_key: str = ""
+    # -- calls to endpoints
     allow_http: bool = False
     secrets: Secrets = Secrets()
+    # -- internal
     failpoints: str = ""
     embedded: bool = False
     session_ms: int = 10 * SECOND_MS
     renew_ms: int = DAY_MS
 
     def __repr__(self) -> str:
-        shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"redis": self.redis_address}
+        hidden = {setting.field: "…" for setting in _SETTINGS.values() if setting.secret and getattr(self, setting.field)}
+        shown = {name: getattr(self, name) for name in self.__struct_fields__} | hidden | {"redis": self.redis_address}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
@@ -192,17 +246,38 @@ def _is_addresses(text: str) -> bool:
 
 
 def _is_redis(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return (
-            url.scheme in {"redis", "rediss"} and bool(url.hostname) and url.port != 0 and bool(re.fullmatch(r"/?|/[0-9]{1,4}", url.path))
-        )
-    except ValueError:  # a port that is none
+    url = urlsplit(text)
+    _, _, hosts = url.netloc.rpartition("@")
+    if url.scheme not in {"redis", "rediss"} or url.query or url.fragment or not re.fullmatch(r"/?|/[0-9]{1,4}", url.path):
         return False
+    for address in hosts.split(","):
+        try:
+            one = urlsplit(f"//{address}")
+            if not one.hostname or one.port == 0:
+                return False
+        except ValueError:  # a port that is none
+            return False
+    return True
+
+
+def _file(text: str) -> str:
+    try:
+        with Path(text).open("rb"):
+            return text
+    except OSError as error:
+        raise ValueError(f"a file that can be read: {error.strerror}") from None
+
+
+def _is_token_url(text: str) -> bool:
+    url = urlsplit(text)
+    return url.scheme in {"http", "https"} and bool(url.hostname) and "@" not in url.netloc
 
 
 def _is_topic(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and len(text) <= _LONGEST_TOPIC and text not in {".", ".."}
+
+
+_not_empty = _text("not empty", bool)
 
 
 class _Setting(NamedTuple):
@@ -214,7 +289,11 @@ class _Setting(NamedTuple):
 _longest = _duration(SECOND_MS, 3660 * DAY_MS, "a duration from 1s to 3660d")
 _SETTINGS: Final[dict[str, _Setting]] = {
     "KAFKA": _Setting("kafka", _text("host:port, or several with commas between them", _is_addresses)),
-    "REDIS": _Setting("redis", _text("redis://[user:password@]host:port/database, or rediss:// for TLS", _is_redis), secret=True),
+    "REDIS": _Setting(
+        "redis",
+        _text("redis://[user:password@]host:port/database (several host:port with commas), or rediss:// for TLS", _is_redis),
+        secret=True,
+    ),
     "NAMESPACE": _Setting(
         "namespace",
         _text(
@@ -234,6 +313,26 @@ _SETTINGS: Final[dict[str, _Setting]] = {
     "TRUST_PRODUCER_TIME": _Setting("trust_producer_time", _truth),
     "FORMAT": _Setting("format", _word(Format)),
     "METRICS_PORT": _Setting("metrics_port", _whole(1, _LARGEST_PORT)),
+    "KAFKA_SECURITY_PROTOCOL": _Setting("kafka_security_protocol", _word(SecurityProtocol)),
+    "KAFKA_MECHANISM": _Setting("kafka_mechanism", _word(Mechanism)),
+    "KAFKA_USER": _Setting("kafka_user", _not_empty),
+    "KAFKA_PASSWORD": _Setting("kafka_password", _not_empty, secret=True),
+    "KAFKA_CA": _Setting("kafka_ca", _file),
+    "KAFKA_CERTIFICATE": _Setting("kafka_certificate", _file),
+    "KAFKA_KEY": _Setting("kafka_key", _file),
+    "KAFKA_KEY_PASSWORD": _Setting("kafka_key_password", _not_empty, secret=True),
+    "KAFKA_TOKEN_FILE": _Setting("kafka_token_file", _file),
+    "KAFKA_TOKEN_URL": _Setting("kafka_token_url", _text("the http:// or https:// URL of a token endpoint", _is_token_url)),
+    "KAFKA_SCOPE": _Setting("kafka_scope", _not_empty),
+    "REDIS_MODE": _Setting("redis_mode", _word(RedisMode)),
+    "REDIS_MASTER": _Setting("redis_master", _not_empty),
+    "REDIS_USER": _Setting("redis_user", _not_empty),
+    "REDIS_PASSWORD": _Setting("redis_password", _not_empty, secret=True),
+    "REDIS_SENTINEL_USER": _Setting("redis_sentinel_user", _not_empty),
+    "REDIS_SENTINEL_PASSWORD": _Setting("redis_sentinel_password", _not_empty, secret=True),
+    "REDIS_CA": _Setting("redis_ca", _file),
+    "REDIS_CERTIFICATE": _Setting("redis_certificate", _file),
+    "REDIS_KEY": _Setting("redis_key", _file),
     "ALLOW_HTTP": _Setting("allow_http", _truth),
     "FAILPOINTS": _Setting("failpoints", str),
     "EMBEDDED": _Setting("embedded", _truth),
@@ -312,4 +411,64 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     ours = {settings.topic(name) for name in _OWN_TOPICS} | {GRANTED_TOPIC, DENIED_TOPIC}
     if settings.events in ours:
         raise SettingsError(f'{PREFIX}EVENTS is "{settings.events}": livepromo writes that topic itself, so events need another one')
+    for holds, wrong in _combinations(settings):
+        if holds:
+            raise SettingsError(wrong)
     return settings
+
+
+def _combinations(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """Yield what must not hold, and what to say where it does: settings that have no effect, or lack another one."""
+    k = settings
+    protocol, mechanism = k.kafka_security_protocol, k.kafka_mechanism
+    sasl, tls = protocol.startswith("SASL"), protocol.endswith("SSL")
+    token = mechanism is Mechanism.OAUTHBEARER
+    how = f"{PREFIX}KAFKA_SECURITY_PROTOCOL is {protocol}"
+    for name, value in (
+        ("USER", k.kafka_user),
+        ("PASSWORD", k.kafka_password),
+        ("TOKEN_FILE", k.kafka_token_file),
+        ("TOKEN_URL", k.kafka_token_url),
+    ):
+        yield bool(value) and not sasl, f"{PREFIX}KAFKA_{name} is set, but {how}: set it to SASL_SSL"
+    for name, value in (("CA", k.kafka_ca), ("CERTIFICATE", k.kafka_certificate), ("KEY", k.kafka_key)):
+        yield bool(value) and not tls, f"{PREFIX}KAFKA_{name} is set, but {how}: set it to SSL or SASL_SSL"
+    named = bool(k.kafka_user and k.kafka_password)
+    yield sasl and not token and not named, f"{how}: set {PREFIX}KAFKA_USER and {PREFIX}KAFKA_PASSWORD (or {PREFIX}KAFKA_PASSWORD_FILE) too"
+    yield (
+        sasl and token and not (k.kafka_token_file or (k.kafka_token_url and named)),
+        (
+            f"{PREFIX}KAFKA_MECHANISM is {mechanism}: set {PREFIX}KAFKA_TOKEN_FILE, or {PREFIX}KAFKA_TOKEN_URL with "
+            f"{PREFIX}KAFKA_USER and {PREFIX}KAFKA_PASSWORD, the client's id and secret"
+        ),
+    )
+    yield (
+        bool(k.kafka_token_file and k.kafka_token_url),
+        f"{PREFIX}KAFKA_TOKEN_FILE and {PREFIX}KAFKA_TOKEN_URL are both set: set one of them",
+    )
+    yield (
+        bool(k.kafka_token_file or k.kafka_token_url) and not token,
+        f"{PREFIX}KAFKA_MECHANISM is {mechanism}, but a token is set: set it to {Mechanism.OAUTHBEARER}",
+    )
+    url = urlsplit(k.redis)
+    who, _, hosts = url.netloc.rpartition("@")
+    several = "," in hosts
+    yield (
+        bool(who) and bool(k.redis_user or k.redis_password),
+        (f"{PREFIX}REDIS names a user or a password, and {PREFIX}REDIS_USER or {PREFIX}REDIS_PASSWORD is set: set one of them"),
+    )
+    yield bool(k.redis_user) and not k.redis_password, f"{PREFIX}REDIS_USER is set: set {PREFIX}REDIS_PASSWORD too"
+    yield (
+        several and k.redis_mode is RedisMode.SINGLE,
+        (f"{PREFIX}REDIS names several servers: set {PREFIX}REDIS_MODE to {RedisMode.SENTINEL} or {RedisMode.CLUSTER}"),
+    )
+    yield (
+        k.redis_mode is RedisMode.CLUSTER and url.path.strip("/0") != "",
+        (f"{PREFIX}REDIS_MODE is {RedisMode.CLUSTER}: a Redis Cluster has database 0 alone"),
+    )
+    yield (
+        bool(k.redis_sentinel_password) and k.redis_mode is not RedisMode.SENTINEL,
+        (f"{PREFIX}REDIS_SENTINEL_PASSWORD is set: set {PREFIX}REDIS_MODE to {RedisMode.SENTINEL}"),
+    )
+    for name, value in (("CA", k.redis_ca), ("CERTIFICATE", k.redis_certificate), ("KEY", k.redis_key)):
+        yield bool(value) and url.scheme != "rediss", f"{PREFIX}REDIS_{name} is set, but {PREFIX}REDIS does not begin with rediss://"

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from livepromo.ledger.codes import MOST_CODES
+from livepromo.ledger.redis_address import RedisAddress
 from livepromo.ledger.redis_shelf import Chunks, NoChunks, RedisChunks
 from livepromo.ledger.shelf import MemoryShelf, Shelf
 from livepromo.ledger.table import UnavailableError
@@ -54,7 +55,7 @@ class Case(NamedTuple):
 async def chunks(redis_server: RedisServer) -> AsyncIterator[RedisChunks]:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
-    chunks = RedisChunks(redis_server.url, "test")
+    chunks = RedisChunks(RedisAddress.parse(redis_server.url), "test")
     yield chunks
     await chunks.close()
 
@@ -197,7 +198,7 @@ async def test_with_redis_away_nothing_is_known_and_afterwards_everything(tmp_pa
     log = MemoryLog()
     await put(log, POOL, *numbered(1_500))
     server = RedisServer(tmp_path / "redis").start()
-    chunks = RedisChunks(server.url, "test", timeout_ms=300)
+    chunks = RedisChunks(RedisAddress.parse(server.url), "test", timeout_ms=300)
     try:
         shelf = a_shelf(log, chunks)
         server.stop()

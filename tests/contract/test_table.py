@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from livepromo.ledger.redis_table import EvictingError, RedisTable, _kind
+from livepromo.ledger.redis_address import RedisAddress
+from livepromo.ledger.redis_connecting import _kind
+from livepromo.ledger.redis_table import EvictingError, RedisTable
 from livepromo.ledger.sources import Source
 from livepromo.ledger.table import Applied, Away, MemoryTable, Table, UnavailableError, next_generation
 from livepromo.model.formats import FormatError
@@ -29,7 +31,7 @@ async def table(request: pytest.FixtureRequest) -> AsyncIterator[Table]:
     server: RedisServer = request.getfixturevalue("redis_server")
     with redis.Redis.from_url(server.url) as client:
         client.flushall()
-    in_redis = RedisTable(server.url, "test")
+    in_redis = RedisTable(RedisAddress.parse(server.url), "test")
     yield in_redis
     await in_redis.close()
 
@@ -169,7 +171,7 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def own(own_server: RedisServer) -> AsyncIterator[RedisTable]:
-    table = RedisTable(own_server.url, "test", timeout_ms=500)
+    table = RedisTable(RedisAddress.parse(own_server.url), "test", timeout_ms=500)
     yield table
     await table.close()
 
@@ -304,7 +306,7 @@ async def test_what_a_newer_release_wrote_is_refused(own: RedisTable, own_server
 @pytest.mark.parametrize("namespace", ["", "a b", "{a}", "a*", "a/b"])
 def test_a_namespace_that_could_be_mistaken_in_a_key_is_refused(namespace: str) -> None:
     with pytest.raises(ValueError, match="namespace"):
-        RedisTable("redis://127.0.0.1:1/0", namespace)
+        RedisTable(RedisAddress.parse("redis://127.0.0.1:1/0"), namespace)
 
 
 async def test_the_names_of_a_generations_rows_are_found(table: Table) -> None:

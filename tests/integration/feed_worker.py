@@ -11,6 +11,7 @@ from pathlib import Path
 
 import faust
 
+from livepromo.streaming.connecting import Connection
 from livepromo.streaming.feed import SliceFeed
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.kafka_log import KafkaLog
@@ -71,7 +72,7 @@ def worker(name: str, servers: str, notes: Path, settings: dict[str, float | int
     app.boot_strategy = Boot(app)
     slices = app.channel(maxsize=4096)
     lanes, owners = Lanes(), {}
-    log = KafkaLog(servers)
+    log = KafkaLog(Connection(servers=servers))
     work_s = float(settings.pop("work_s", 0.0))
     take_s = float(settings.pop("take_s", 0.0))
     fail_at = int(settings.pop("fail_at", -1))
@@ -131,7 +132,7 @@ def worker(name: str, servers: str, notes: Path, settings: dict[str, float | int
                 slices,
                 [f"{name}-events"],
                 group=f"{name}-count",
-                servers=servers,
+                kafka=Connection(servers=servers),
                 on_taken=taken,
                 on_kept=kept,
                 on_lost=lost,

@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from livepromo.sandbox.servers import KafkaCluster
+from livepromo.streaming.connecting import Connection
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.kafka_log import KafkaLog
 from livepromo.streaming.producer import Outbox
@@ -44,8 +45,8 @@ class _Bench:
 
     def __init__(self, name: str, servers: str, home: Path) -> None:
         self.name, self.servers, self.home = name, servers, home
-        self.outbox = Outbox(servers)
-        self.log = KafkaLog(servers)
+        self.outbox = Outbox(Connection(servers=servers))
+        self.log = KafkaLog(Connection(servers=servers))
         self.sent: list[Counter[bytes]] = [Counter() for _ in range(PARTITIONS)]
         self.serial = 0
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -56,7 +57,7 @@ class _Bench:
             TopicSpec(f"{self.name}-events", PARTITIONS, endless),
             TopicSpec(f"{self.name}-state", PARTITIONS, {"cleanup.policy": "compact"}),
         ]
-        await ensure(self.servers, specs)
+        await ensure(Connection(servers=self.servers), specs)
         await self.outbox.start()
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from livepromo.sandbox.servers import KafkaCluster
 from livepromo.streaming import private_names
+from livepromo.streaming.connecting import Connection
 from livepromo.streaming.errors import FencedError, UnknownOutcomeError
 from livepromo.streaming.journal import Journal, seal
 from livepromo.streaming.kafka_log import KafkaLog, KafkaWriter
@@ -47,11 +48,11 @@ class _Journals:
 
     def __init__(self, servers: str, topic: str) -> None:
         self.servers, self.topic = servers, topic
-        self.log = KafkaLog(servers)
+        self.log = KafkaLog(Connection(servers=servers))
         self.all: list[Journal] = []
 
     async def make(self, **config: str) -> None:
-        await ensure(self.servers, [TopicSpec(self.topic, 2, config)])
+        await ensure(Connection(servers=self.servers), [TopicSpec(self.topic, 2, config)])
 
     def new(self, partition: int = 0, name: str | None = None) -> Journal:
         self.all.append(Journal(self.log, self.topic, partition, monotonic=time.monotonic, name=name))

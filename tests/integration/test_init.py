@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from livepromo.sandbox.servers import KafkaCluster, free_ports
 from livepromo.settings import Settings
+from livepromo.streaming.connecting import Connection
 from livepromo.streaming.errors import DoesNotFitError, MissingTopicError
 from livepromo.streaming.topics import describe
 from livepromo.worker.topics import fitting, make, specs
@@ -45,7 +46,7 @@ async def test_documents_cannot_be_judged_against_a_catalogue_that_is_not_there_
     asked = livepromo("check", "--published", str(tmp_path), kafka=kafka.bootstrap, namespace=name)
     assert asked.returncode == 3
     assert asked.stderr.endswith(f"has no topic {name}.catalogue: run livepromo init\n")
-    assert await describe(kafka.bootstrap, [f"{name}.catalogue"]) == {}
+    assert await describe(Connection(servers=kafka.bootstrap), [f"{name}.catalogue"]) == {}
 
 
 async def test_what_was_made_is_what_the_specification_says(kafka: KafkaCluster, name: str) -> None:
@@ -54,7 +55,7 @@ async def test_what_was_made_is_what_the_specification_says(kafka: KafkaCluster,
         await fitting(settings)
     await make(settings)
     wanted = specs(settings, {})
-    there = await describe(kafka.bootstrap, [spec.name for spec in wanted])
+    there = await describe(Connection(servers=kafka.bootstrap), [spec.name for spec in wanted])
     for spec in wanted:
         if not spec.name.startswith("reward-"):  # those are outside the namespace: other tests may have made them
             assert there[spec.name].partitions == spec.partitions
@@ -77,7 +78,7 @@ async def test_events_with_the_producers_time_are_refused_unless_it_is_trusted(k
     with pytest.raises(DoesNotFitError, match="CreateTime"):
         await fitting(Settings(kafka=kafka.bootstrap, namespace=name, events=f"{name}-events"))
     assert livepromo("init", **settings, trust_producer_time="true").returncode == 0
-    there = await describe(kafka.bootstrap, [f"{name}.state", f"{name}.ledger"])
+    there = await describe(Connection(servers=kafka.bootstrap), [f"{name}.state", f"{name}.ledger"])
     assert {topic.name.removeprefix(name): topic.partitions for topic in there.values()} == {".state": 3, ".ledger": 8}
 
 

@@ -12,6 +12,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from confluent_kafka import Producer
 
 from livepromo.sandbox.servers import KafkaCluster
+from livepromo.streaming.connecting import Connection
 from livepromo.streaming.errors import UnavailableError
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.kafka_log import KafkaLog
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.
 
 @pytest.fixture
 async def log(kafka: KafkaCluster) -> AsyncIterator[KafkaLog]:
-    log = KafkaLog(kafka.bootstrap)
+    log = KafkaLog(Connection(servers=kafka.bootstrap))
     yield log
     await log.close()
 
@@ -32,7 +33,7 @@ def a_journal(log: KafkaLog, topic: str) -> Journal:
 
 
 async def test_a_hundred_thousand_records_are_restored_within_a_few_seconds_of_cpu(kafka: KafkaCluster, log: KafkaLog, name: str) -> None:
-    await ensure(kafka.bootstrap, [TopicSpec(name, 1, {"cleanup.policy": "compact"})])
+    await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, 1, {"cleanup.policy": "compact"})])
     owner, new = a_journal(log, name), a_journal(log, name)
     await owner.claim()
     body = bytes(range(200))
@@ -52,7 +53,7 @@ async def test_a_hundred_thousand_records_are_restored_within_a_few_seconds_of_c
 
 async def test_the_broker_tells_when_it_took_a_batch_if_the_topic_says_so(kafka: KafkaCluster, log: KafkaLog, name: str) -> None:
     for kind, given in (("LogAppendTime", True), ("CreateTime", False)):
-        await ensure(kafka.bootstrap, [TopicSpec(f"{name}-{kind}", 1, {"message.timestamp.type": kind})])
+        await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(f"{name}-{kind}", 1, {"message.timestamp.type": kind})])
         owner = a_journal(log, f"{name}-{kind}")
         await owner.claim()
         timestamp_ms = (await owner.append([(b"k", b"v")])).timestamp_ms
@@ -64,7 +65,7 @@ async def test_the_broker_tells_when_it_took_a_batch_if_the_topic_says_so(kafka:
 async def test_a_read_from_before_the_beginning_begins_there_and_stops_where_it_was_told(
     kafka: KafkaCluster, log: KafkaLog, name: str
 ) -> None:
-    await ensure(kafka.bootstrap, [TopicSpec(name, 1)])
+    await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, 1)])
     writer = await log.claim(name, 0)
     assert [r async for rs in log.read(name, 0, 0, 0) for r in rs] == []
     for i in range(10):
@@ -82,12 +83,12 @@ async def test_a_read_from_before_the_beginning_begins_there_and_stops_where_it_
 
 
 async def test_without_columns_the_same_is_read(kafka: KafkaCluster, log: KafkaLog, name: str) -> None:
-    await ensure(kafka.bootstrap, [TopicSpec(name, 1)])
+    await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, 1)])
     writer = await log.claim(name, 0)
     for i in range(300):
         await writer.append([(b"k%d" % i, b"x" * i)])
     await writer.close()
-    plain = KafkaLog(kafka.bootstrap, as_columns=False)
+    plain = KafkaLog(Connection(servers=kafka.bootstrap), as_columns=False)
     found = [[tuple(r[:4]) async for rs in by.read(name, 0, 3, 290) for r in rs] for by in (log, plain)]
     assert found[0] == found[1]
     assert len(found[0]) == 287
@@ -96,12 +97,12 @@ async def test_without_columns_the_same_is_read(kafka: KafkaCluster, log: KafkaL
 
 @pytest.mark.parametrize("as_columns", [True, False])
 async def test_a_read_ends_where_it_was_told_though_no_record_stands_there(kafka: KafkaCluster, name: str, as_columns: bool) -> None:
-    await ensure(kafka.bootstrap, [TopicSpec(name, 1)])
+    await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, 1)])
     async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=name) as producer:
         for i in range(3):
             async with producer.transaction():
                 await producer.send(name, b"v", b"k%d" % i, partition=0)
-    log = KafkaLog(kafka.bootstrap, as_columns=as_columns)
+    log = KafkaLog(Connection(servers=kafka.bootstrap), as_columns=as_columns)
     try:
         assert await log.end(name, 0) == 6  # each transaction ends with a marker, which is no record
         assert [r.offset async for rs in log.read(name, 0, 0, 6) for r in rs] == [0, 2, 4]
@@ -111,7 +112,7 @@ async def test_a_read_ends_where_it_was_told_though_no_record_stands_there(kafka
 
 
 async def test_nobody_there_is_said_to_be_unavailable() -> None:
-    log = KafkaLog("127.0.0.1:9")
+    log = KafkaLog(Connection(servers="127.0.0.1:9"))
     with pytest.raises(UnavailableError, match="kafka does not answer"):
         await log.end("state", 0)
 
@@ -119,7 +120,7 @@ async def test_nobody_there_is_said_to_be_unavailable() -> None:
 async def test_on_the_embedded_broker_a_journal_is_claimed_appended_and_restored_and_no_time_is_believed(name: str) -> None:
     broker = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
     address = next(iter(broker.list_topics(timeout=10).brokers.values()))
-    log = KafkaLog(f"{address.host}:{address.port}", embedded=True)
+    log = KafkaLog(Connection(servers=f"{address.host}:{address.port}"), embedded=True)
     try:
         owner, new = a_journal(log, name), a_journal(log, name)
         await owner.claim()

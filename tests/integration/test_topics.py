@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from livepromo.sandbox.servers import KafkaCluster
+from livepromo.streaming.connecting import Connection
 from livepromo.streaming.errors import DoesNotFitError, MissingTopicError, RecordTooLargeError, UnavailableError
 from livepromo.streaming.kafka_log import KafkaLog
 from livepromo.streaming.log import LogRecord
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.
 
 
 async def records_of(servers: str, topic: str, partition: int) -> list[LogRecord]:
-    log = KafkaLog(servers)
+    log = KafkaLog(Connection(servers=servers))
     try:
         return [r async for rs in log.read(topic, partition, 0, await log.end(topic, partition)) for r in rs]
     finally:
@@ -26,46 +27,46 @@ async def records_of(servers: str, topic: str, partition: int) -> list[LogRecord
 
 async def test_a_missing_topic_is_made_as_specified_and_one_that_is_there_is_compared(kafka: KafkaCluster, name: str) -> None:
     spec = TopicSpec(name, 4, {"cleanup.policy": "compact", "retention.ms": "-1"})
-    dry = await ensure(kafka.bootstrap, [spec], dry_run=True)
+    dry = await ensure(Connection(servers=kafka.bootstrap), [spec], dry_run=True)
     assert [(report.created, report.differences) for report in dry] == [(True, ())]
-    assert await describe(kafka.bootstrap, [name]) == {}
+    assert await describe(Connection(servers=kafka.bootstrap), [name]) == {}
 
-    made = await ensure(kafka.bootstrap, [spec])
+    made = await ensure(Connection(servers=kafka.bootstrap), [spec])
     assert [(report.created, report.differences) for report in made] == [(True, ())]
-    found = (await describe(kafka.bootstrap, [name]))[name]
+    found = (await describe(Connection(servers=kafka.bootstrap), [name]))[name]
     assert (found.partitions, found.replicas, found.config["cleanup.policy"]) == (4, 1, "compact")
     assert found.config["min.insync.replicas"] == "1"
 
-    again = await ensure(kafka.bootstrap, [spec])
+    again = await ensure(Connection(servers=kafka.bootstrap), [spec])
     assert [(report.created, report.differences) for report in again] == [(False, ())]
     other = TopicSpec(name, 8, {"cleanup.policy": "delete", "retention.ms": "-1"})
-    (differs,) = await ensure(kafka.bootstrap, [other])
+    (differs,) = await ensure(Connection(servers=kafka.bootstrap), [other])
     assert differs.differences == ("has 4 partitions, not 8", "cleanup.policy is compact, not delete")
-    assert (await describe(kafka.bootstrap, [name]))[name].partitions == 4
+    assert (await describe(Connection(servers=kafka.bootstrap), [name]))[name].partitions == 4
 
 
 async def test_a_topic_that_is_not_ours_to_make_is_said_to_be_missing(kafka: KafkaCluster, name: str) -> None:
-    (report,) = await ensure(kafka.bootstrap, [TopicSpec(name, None)])
+    (report,) = await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, None)])
     assert (report.created, report.missing) == (False, True)
-    assert await describe(kafka.bootstrap, [name]) == {}
+    assert await describe(Connection(servers=kafka.bootstrap), [name]) == {}
 
 
 async def test_three_brokers_give_three_replicas_of_which_two_are_in_sync(kafka_cluster: KafkaCluster, name: str) -> None:
-    await ensure(kafka_cluster.bootstrap, [TopicSpec(name, 2)])
-    found = (await describe(kafka_cluster.bootstrap, [name]))[name]
+    await ensure(Connection(servers=kafka_cluster.bootstrap), [TopicSpec(name, 2)])
+    found = (await describe(Connection(servers=kafka_cluster.bootstrap), [name]))[name]
     assert (found.replicas, found.config["min.insync.replicas"]) == (3, "2")
 
 
 async def test_a_spec_that_the_broker_refuses_is_named_and_nobody_there_is_unavailable(kafka: KafkaCluster, name: str) -> None:
     with pytest.raises(DoesNotFitError, match=name):
-        await ensure(kafka.bootstrap, [TopicSpec(name, 1, {"retention.ms": "for ever"})])
+        await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, 1, {"retention.ms": "for ever"})])
     with pytest.raises(UnavailableError):
-        await describe("127.0.0.1:9", [name])
+        await describe(Connection(servers="127.0.0.1:9"), [name])
 
 
 async def test_side_outputs_are_cut_into_batches_and_arrive_whole_and_in_order(kafka: KafkaCluster, name: str) -> None:
-    await ensure(kafka.bootstrap, [TopicSpec(name, 3)])
-    outbox = Outbox(kafka.bootstrap, batch_bytes=20_000)
+    await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, 3)])
+    outbox = Outbox(Connection(servers=kafka.bootstrap), batch_bytes=20_000)
     await outbox.start()
     try:
         assert await outbox.partitions(name) == 3
@@ -83,8 +84,8 @@ async def test_side_outputs_are_cut_into_batches_and_arrive_whole_and_in_order(k
 
 
 async def test_a_record_that_its_topic_does_not_take_is_named_and_the_others_arrive(kafka: KafkaCluster, name: str) -> None:
-    await ensure(kafka.bootstrap, [TopicSpec(name, 1, {"max.message.bytes": "30000"})])
-    outbox = Outbox(kafka.bootstrap, compression=None)
+    await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, 1, {"max.message.bytes": "30000"})])
+    outbox = Outbox(Connection(servers=kafka.bootstrap), compression=None)
     await outbox.start()
     try:
         small = [(b"k%d" % i, bytes(1_000), []) for i in range(100)]
@@ -99,7 +100,7 @@ async def test_a_record_that_its_topic_does_not_take_is_named_and_the_others_arr
 
 
 async def test_a_topic_that_is_not_there_is_named(kafka: KafkaCluster, name: str) -> None:
-    outbox = Outbox(kafka.bootstrap, request_timeout_ms=2_000)
+    outbox = Outbox(Connection(servers=kafka.bootstrap), request_timeout_ms=2_000)
     await outbox.start()
     try:
         with pytest.raises(MissingTopicError, match=name):

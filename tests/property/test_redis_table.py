@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
+from livepromo.ledger.redis_address import RedisAddress
 from livepromo.ledger.redis_table import RedisTable
 from livepromo.ledger.sources import Source
 from livepromo.ledger.table import Applied, MemoryTable, next_generation
@@ -126,7 +127,7 @@ class Tables(RuleBasedStateMachine):
 
 def test_the_table_in_redis_is_the_one_in_memory(redis_server: RedisServer) -> None:
     with asyncio.Runner() as runner, redis.Redis.from_url(redis_server.url) as client:
-        in_redis = RedisTable(redis_server.url, "test")
+        in_redis = RedisTable(RedisAddress.parse(redis_server.url), "test")
         machine = type("TablesHere", (Tables,), {"run": staticmethod(runner.run), "in_redis": in_redis, "client": client})
         checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
         run_state_machine_as_test(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import accumulate
 from math import inf
@@ -22,6 +23,8 @@ LATEST_MS: Final = 4_102_444_800_000 - 1  # the last of 2099
 _BEYOND: Final = 2**1024 - 2**970  # the least integer that rounds to no finite double
 _BEYOND_DIGITS: Final = 309
 _EXACT: Final = 2**53  # below it an integral double is its own shortest decimal form
+
+Translate = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 _IGNORED = Ignored()
 _MALFORMED = {reason: Malformed(reason) for reason in DeadReason}
@@ -49,8 +52,8 @@ _BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
-class _RefusedError(Exception):
-    """A record that is a dead letter, on the way to the one place that says so."""
+class RefusedError(Exception):
+    """A record that is a dead letter, on the way to where that is said."""
 
     def __init__(self, reason: DeadReason) -> None:
         self.reason = reason
@@ -95,12 +98,29 @@ def decode(value: bytes | None) -> Record:  # noqa: C901 - a call less for every
                     break
             return Event(plain.user, plain.event, plain.ts, plain.id, properties)  # type: ignore[arg-type] # UserId(user): one call more
     try:
-        return _read(_parsed(value), may_be_beyond=may_be_beyond)
-    except _RefusedError as refused:
+        return _read(parsed(value), may_be_beyond=may_be_beyond)
+    except RefusedError as refused:
         return _MALFORMED[refused.reason]
 
 
-def decode_recorded(value: bytes) -> tuple[Record, int | None]:
+def decode_with(value: bytes | None, translate: Translate) -> Record:
+    """Return what a record of another format says, which `translate` puts into the fields of ours; None: it is one to be ignored.
+
+    Everything is refused that `decode` refuses, in the same order; `translate` may raise RefusedError.
+    """
+    if not value:
+        return _IGNORED
+    if len(value) > LARGEST_BYTES:
+        return _MALFORMED[DeadReason.TOO_LARGE]
+    if _too_deep(value):
+        return _MALFORMED[DeadReason.TOO_DEEP]
+    try:
+        return _read(parsed(value), may_be_beyond=len(value) >= _BEYOND_DIGITS, translate=translate)
+    except RefusedError as refused:
+        return _MALFORMED[refused.reason]
+
+
+def decode_recorded(value: bytes, decode: Callable[[bytes | None], Record] = decode) -> tuple[Record, int | None]:
     """Return what a record of a recorded file says, and when Kafka had received it (`appended`, epoch ms), where it says so.
 
     An `appended` that is no integer is wrong_type, one outside 2000 to 2099 bad_time; what `decode` refuses comes first.
@@ -108,7 +128,7 @@ def decode_recorded(value: bytes) -> tuple[Record, int | None]:
     record = decode(value)
     if isinstance(record, Ignored | Malformed):
         return record, None
-    appended = _parsed(value).get("appended")
+    appended = parsed(value).get("appended")
     if appended is None:
         return record, None
     if type(appended) is not int:
@@ -126,7 +146,8 @@ def _too_deep(value: bytes) -> bool:
     return any(depth > DEEPEST for depth in accumulate(map(_DEPTH.__getitem__, outside.translate(None, _BRACKETS))))
 
 
-def _parsed(value: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def parsed(value: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the JSON value of some bytes. Raises RefusedError."""
     try:
         return _json(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -134,7 +155,7 @@ def _parsed(value: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _parsed_slowly(value: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the JSON value that the fast parser has refused, if there is one. Raises _RefusedError.
+    """Return the JSON value that the fast parser has refused, if there is one. Raises RefusedError.
 
     The fast parser refuses too much: some long numbers that are small, and what a repeated key makes of no account.
     """
@@ -154,11 +175,11 @@ def _parsed_slowly(value: bytes) -> Any:  # noqa: ANN401 - any JSON value
         read = json.loads(value.decode(), parse_int=integer, parse_float=fraction, parse_constant=bare_word)
         json.dumps(read, ensure_ascii=False).encode()  # raises where a string is no Unicode
     except UnicodeError:
-        raise _RefusedError(DeadReason.NOT_UNICODE) from None
+        raise RefusedError(DeadReason.NOT_UNICODE) from None
     except ValueError:
-        raise _RefusedError(DeadReason.NOT_JSON) from None
+        raise RefusedError(DeadReason.NOT_JSON) from None
     if _has_beyond(read):
-        raise _RefusedError(DeadReason.OUT_OF_RANGE)
+        raise RefusedError(DeadReason.OUT_OF_RANGE)
     return read
 
 
@@ -185,34 +206,35 @@ def _normal(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return value
 
 
-def _read(record: Any, *, may_be_beyond: bool) -> Record:  # noqa: ANN401 - any JSON value
-    """Return what a parsed record says. Raises _RefusedError."""
+def _read(record: Any, *, may_be_beyond: bool, translate: Translate | None = None) -> Record:  # noqa: ANN401 - any JSON value
+    """Return what a parsed record says. Raises RefusedError."""
     if may_be_beyond and _has_beyond(record):
-        raise _RefusedError(DeadReason.OUT_OF_RANGE)
+        raise RefusedError(DeadReason.OUT_OF_RANGE)
     if type(record) is not dict:
-        raise _RefusedError(DeadReason.WRONG_TYPE)
-    return _read_any(record)
+        raise RefusedError(DeadReason.WRONG_TYPE)
+    fields = record if translate is None else translate(record)
+    return _IGNORED if fields is None else _read_fields(fields)
 
 
 def _present(properties: Properties) -> Properties:
     return {name: _normal(item) for name, item in properties.items() if item is not None}
 
 
-def _read_any(record: dict[str, Any]) -> Record:
-    """Return what any record says, however unusual. Raises _RefusedError."""
+def _read_fields(record: dict[str, Any]) -> Record:
+    """Return what any record says, however unusual. Raises RefusedError."""
     kind = "event" if record.get("type") is None else record["type"]
     if type(kind) is not str:
-        raise _RefusedError(DeadReason.WRONG_TYPE)
-    types = _FIELDS.get(kind)
+        raise RefusedError(DeadReason.WRONG_TYPE)
+    types = FIELDS.get(kind)
     if types is None:
         return _IGNORED
     fields: dict[str, Any] = {name: record.get(name) for name in types}
     if any(field is not None and type(field) not in types[name] for name, field in fields.items()):
-        raise _RefusedError(DeadReason.WRONG_TYPE)
-    if any(field is None and name not in _OPTIONAL for name, field in fields.items()):
-        raise _RefusedError(DeadReason.MISSING_FIELD)
-    if any(not 0 < len(fields[name]) <= LONGEST_NAME for name in _NAMES if fields.get(name) is not None):
-        raise _RefusedError(DeadReason.OUT_OF_RANGE)
+        raise RefusedError(DeadReason.WRONG_TYPE)
+    if any(field is None and name not in OPTIONAL for name, field in fields.items()):
+        raise RefusedError(DeadReason.MISSING_FIELD)
+    if any(not 0 < len(fields[name]) <= LONGEST_NAME for name in NAMES if fields.get(name) is not None):
+        raise RefusedError(DeadReason.OUT_OF_RANGE)
     user, ts_ms = UserId(fields["user"]), _time_ms(fields["ts"])
     match kind:
         case "segment":
@@ -224,22 +246,23 @@ def _read_any(record: dict[str, Any]) -> Record:
 
 
 _USER_AND_TIME: dict[str, tuple[type, ...]] = {"user": (str,), "ts": (int, str)}
-_FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+# What a record of a type has: its fields and their types; of NAMES each has 1 to LONGEST_NAME characters.
+FIELDS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
     "event": {**_USER_AND_TIME, "event": (str,), "id": (str,), "properties": (dict,)},
     "profile": {**_USER_AND_TIME, "properties": (dict,)},
     "segment": {**_USER_AND_TIME, "segment": (str,), "member": (bool,)},
 }
-_OPTIONAL = frozenset({"id", "properties"})
-_NAMES = ("user", "event", "id", "segment")
+OPTIONAL: Final = frozenset({"id", "properties"})
+NAMES: Final = ("user", "event", "id", "segment")
 
 
 def _time_ms(ts: int | str) -> int:
-    """Return when a record says that it was. Raises _RefusedError."""
+    """Return when a record says that it was. Raises RefusedError."""
     if isinstance(ts, str):
         try:
             ts = instant_ms(ts, None)
         except ValueError:
-            raise _RefusedError(DeadReason.BAD_TIME) from None
+            raise RefusedError(DeadReason.BAD_TIME) from None
     if not EARLIEST_MS <= ts <= LATEST_MS:
-        raise _RefusedError(DeadReason.BAD_TIME)
+        raise RefusedError(DeadReason.BAD_TIME)
     return ts

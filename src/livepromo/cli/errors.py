@@ -46,6 +46,7 @@ ENDINGS: Final = {
     "livepromo.streaming.errors.FencedError": Ending(OUTSIDE),
     "livepromo.streaming.errors.UnknownOutcomeError": Ending(OUTSIDE, ": run it again"),
     "livepromo.ledger.table.UnavailableError": Ending(OUTSIDE, ": does Redis run, and does LIVEPROMO_REDIS say where?"),
+    "livepromo.ledger.table.RefusedError": Ending(OUTSIDE),
     "livepromo.ledger.redis_table.EvictingError": Ending(OUTSIDE),
     "livepromo.model.formats.FormatError": Ending(OUTSIDE),
     "livepromo.worker.publishing_changes.VoidError": Ending(INPUT),

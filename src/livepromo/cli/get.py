@@ -84,13 +84,14 @@ async def _used(settings: Settings, catalogue: Catalogue, entries: dict[str, Ent
     from livepromo.ledger.redis_shelf import NoChunks  # noqa: PLC0415
     from livepromo.ledger.redis_table import RedisTable  # noqa: PLC0415
     from livepromo.ledger.table import UnavailableError  # noqa: PLC0415
+    from livepromo.worker.connecting import redis_of  # noqa: PLC0415
     from livepromo.worker.pools import codes_of_now  # noqa: PLC0415
     from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415
     from livepromo.worker.shelf import TopicShelf  # noqa: PLC0415
     from livepromo.worker.watching import spent_units  # noqa: PLC0415
 
     used, lost = _Used(), _Lost(settings)
-    table = RedisTable(settings.redis, settings.namespace)
+    table = RedisTable(redis_of(settings), settings.namespace)
     try:
         async with kafka_log(settings) as log:
             shelf = TopicShelf(log, settings.topic("codes"), partitions, NoChunks(), monotonic=clock.monotonic_s)

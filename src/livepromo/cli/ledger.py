@@ -106,9 +106,10 @@ async def _count_rows(redis: RedisTable, partition: int) -> int:
 @asynccontextmanager
 async def _kafka_and_redis(settings: Settings) -> AsyncIterator[tuple[KafkaLog, RedisTable]]:
     from livepromo.ledger.redis_table import RedisTable  # noqa: PLC0415 - slow to import
+    from livepromo.worker.connecting import redis_of  # noqa: PLC0415
     from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415
 
-    redis = RedisTable(settings.redis, settings.namespace)
+    redis = RedisTable(redis_of(settings), settings.namespace)
     try:
         async with kafka_log(settings) as log:
             yield log, redis
@@ -122,6 +123,7 @@ def _owner(settings: Settings, log: KafkaLog, redis: RedisTable, number: int, co
     from livepromo.ledger.shelf import MemoryShelf  # noqa: PLC0415
     from livepromo.streaming.producer import Outbox  # noqa: PLC0415
     from livepromo.telemetry.metrics import Metrics  # noqa: PLC0415
+    from livepromo.worker.connecting import kafka_of  # noqa: PLC0415
     from livepromo.worker.decide import DecideOwner  # noqa: PLC0415
     from livepromo.worker.denials import DenialFilter  # noqa: PLC0415
     from livepromo.worker.failpoints import Failpoints  # noqa: PLC0415
@@ -143,7 +145,7 @@ def _owner(settings: Settings, log: KafkaLog, redis: RedisTable, number: int, co
     shared = Shared(
         topics=topics,
         log=log,
-        outbox=Outbox(settings.kafka),
+        outbox=Outbox(kafka_of(settings)),
         horizons=Horizons(),
         denials=DenialFilter(settings.denials),
         metrics=Metrics(),

@@ -12,6 +12,7 @@ from livepromo.cli.surroundings import partitions
 from livepromo.settings import Settings, load
 
 if TYPE_CHECKING:
+    from livepromo.behaviour.formats import Whole
     from livepromo.engine.entries import ControlEntry
     from livepromo.engine.state import State
     from livepromo.model.records import Position
@@ -30,7 +31,8 @@ async def log(partition: int, /, *, out: str) -> None:
         partition: The number of the partition, from 0.
         out: The file; compressed if its name ends with .gz; - for standard output.
     """
-    from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415 - slow to import
+    from livepromo.behaviour.formats import FORMATS  # noqa: PLC0415 - slow to import
+    from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415
 
     settings = load()
     count = (await partitions(settings, "catalogue", "state", events=True))[settings.events]
@@ -44,7 +46,7 @@ async def log(partition: int, /, *, out: str) -> None:
             entries = _Entries(state.entries)
             records = 0
             async for some in kafka.read(settings.events, partition, begin, state.position.offset):
-                _write_records(file, some, entries)
+                _write_records(file, some, entries, FORMATS[settings.format].whole)
                 records += len(some)
                 moved(len(some))
             entries.write_before(file, None)
@@ -100,9 +102,10 @@ class _Entries:
             write_line(file, EntryLine(at.offset, at.step, entry))
 
 
-def _write_records(file: IO[bytes], records: Sequence[LogRecord], entries: _Entries) -> None:
+def _write_records(file: IO[bytes], records: Sequence[LogRecord], entries: _Entries, whole: Whole | None) -> None:
     from livepromo.simulation.files import record_line, write_line  # noqa: PLC0415 - slow to import
 
     for record in records:
         entries.write_before(file, record.offset)
-        write_line(file, record_line(record.offset, record.timestamp_ms, record.value))
+        value = record.value if whole is None else whole(record.value, record.headers)  # a log has no headers
+        write_line(file, record_line(record.offset, record.timestamp_ms, value))

@@ -50,13 +50,14 @@ def simulate(  # noqa: PLR0913 - the options of the command line
         out: Write every decision there as a JSON line, in order of decision; - for standard output.
         until: Move stream time on to this instant at the end; without an offset it is in the account's zone.
     """
+    from livepromo.behaviour.formats import FORMATS  # noqa: PLC0415 - slow to import
     from livepromo.simulation.run import Simulation, run_logged  # noqa: PLC0415 - slow to import
     from livepromo.worker.horizons import horizons_of  # noqa: PLC0415 - slow to import
 
     settings = load()
     if until is not None:
         _instant(until, settings)
-    simulation = Simulation(horizons_of(settings), _codes(codes or []))
+    simulation = Simulation(horizons_of(settings), _codes(codes or []), FORMATS[settings.format])
     if log is not None:
         if documents is not None or events is not None:
             raise UsageError("--log stands instead of --documents and --events: a log has both in it")

@@ -14,16 +14,17 @@ async def partitions(settings: Settings, *names: Topic, events: bool = False) ->
     from livepromo.streaming.errors import MissingTopicError  # noqa: PLC0415 - Kafka's client is slow to import
     from livepromo.streaming.producer import Outbox  # noqa: PLC0415
     from livepromo.streaming.topics import describe  # noqa: PLC0415
+    from livepromo.worker.connecting import kafka_of  # noqa: PLC0415
 
     topics = [settings.topic(name) for name in names] + ([settings.events] if events else [])
     if settings.embedded:  # an embedded broker makes topics as they are used, and describes none
-        outbox = Outbox(settings.kafka)
+        outbox = Outbox(kafka_of(settings))
         await outbox.start()
         try:
             return {topic: await outbox.partitions(topic) for topic in topics}
         finally:
             await outbox.close()
-    there = await describe(settings.kafka, topics)
+    there = await describe(kafka_of(settings), topics)
     missing = [topic for topic in topics if topic not in there]
     if missing:
         raise MissingTopicError(f"kafka at {settings.kafka} has no topic {', '.join(missing)}: run livepromo init")

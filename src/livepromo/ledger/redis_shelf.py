@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from livepromo.ledger.redis_table import connect, tag_of, translated
+from livepromo.ledger.redis_address import RedisAddress
+from livepromo.ledger.redis_connecting import close, connect, translated
+from livepromo.ledger.redis_table import tag_of
 
 COPIED_AT_ONCE = 64
 
@@ -42,15 +44,15 @@ class RedisChunks:
     15 to 20 bytes of Redis for a code of 12 letters. Calls wait `timeout_ms` at most.
     """
 
-    def __init__(self, url: str, namespace: str, timeout_ms: int = 2_000) -> None:
-        """Raise ValueError for a URL or a namespace that cannot be one; the server is first asked by the first call."""
+    def __init__(self, address: RedisAddress, namespace: str, timeout_ms: int = 2_000) -> None:
+        """Raise ValueError for a namespace that cannot be one; the server is first asked by the first call."""
         tag_of(namespace, 0)
         self._namespace = namespace
-        self._client = connect(url, timeout_ms)
+        self._client = connect(address, timeout_ms)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await close(self._client)
 
     def _key(self, partition: int, pool: str, offset: int) -> str:
         return f"{tag_of(self._namespace, partition)}codes/{pool}/{offset}"
@@ -61,7 +63,7 @@ class RedisChunks:
             return []
         with translated():
             keys = [self._key(partition, pool, offset) for offset in offsets]
-            found: list[bytes | None] = await self._client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
+            found: list[bytes | None] = await self._client.execute_command("MGET", *keys)
         return found
 
     async def keep(self, partition: int, pool: str, payloads: Mapping[int, bytes]) -> None:

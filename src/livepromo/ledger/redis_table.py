@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,18 @@ from typing import Any
 import msgspec
 import redis.asyncio
 from redis import exceptions
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from livepromo.ledger.deciding import Row
 from livepromo.ledger.folding import Progress
 from livepromo.ledger.formats import unversioned, versioned
+from livepromo.ledger.redis_address import RedisAddress
+from livepromo.ledger.redis_connecting import close, connect, translated
 from livepromo.ledger.sources import Source
 from livepromo.ledger.table import Applied, Away, UnavailableError, begins_generation
 from livepromo.model.formats import FormatError
 
 FORMAT = 1
 _SCANNED_AT_ONCE = 1_000
-_CONNECTIONS = 1_024  # more than a worker has partitions: each has one call under way at most
 _OFFSET = b"offset"  # the field of progress that is no source
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]+")
 _APPLIED = re.compile(rb"([0-9]+) ([0-9]+) ([0-9]+)")
@@ -62,56 +60,17 @@ _WRITE = _Script("write")
 _FORGET = _Script("forget")
 
 
-def _kind(error: Exception) -> Away:
-    if isinstance(error, exceptions.TimeoutError | TimeoutError):
-        return Away.TIMEOUT
-    if isinstance(error, exceptions.BusyLoadingError):
-        return Away.LOADING
-    if isinstance(error, exceptions.ConnectionError | OSError):
-        return Away.CONNECTION
-    # Up to Redis 6.2 an error inside a script is one of no kind, and has the real one in its text.
-    if isinstance(error, exceptions.ReadOnlyError) or "READONLY" in str(error):
-        return Away.READONLY
-    if isinstance(error, exceptions.OutOfMemoryError) or "OOM" in str(error):
-        return Away.OOM
-    return Away.OTHER
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Say what goes wrong within in the table's words: UnavailableError. A script that the server does not know stays as it is."""
-    try:
-        yield
-    except exceptions.NoScriptError:
-        raise
-    except (exceptions.RedisError, OSError) as error:
-        kind = _kind(error)
-        raise UnavailableError(kind, f"the table in redis is away ({kind}): {error}") from error
-
-
 def _applied_text(applied: Applied | None) -> bytes:
     return b"" if applied is None else b"%d %d %d" % (FORMAT, *applied)
 
 
 def _applied(value: bytes | None) -> Applied | None:
-    if value is None:
+    if not value:  # empty: what a script left that was not allowed to go on
         return None
     found = _APPLIED.fullmatch(value)
     if found is None or int(found[1]) != FORMAT:
         raise FormatError(f"how far the table in redis reaches, {value!r}, is not of format version {FORMAT}: upgrade livepromo")
     return Applied(int(found[2]), int(found[3]))
-
-
-def connect(url: str, timeout_ms: int) -> redis.asyncio.Redis:
-    """Return a client whose calls wait so long at most; the server is first asked by the first call. Raises ValueError for the URL."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        socket_timeout=timeout_ms / 1000,
-        socket_connect_timeout=timeout_ms / 1000,
-        retry=Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
-        max_connections=_CONNECTIONS,
-        decode_responses=False,
-    )
 
 
 def tag_of(namespace: str, partition: int) -> str:
@@ -122,22 +81,22 @@ def tag_of(namespace: str, partition: int) -> str:
 
 
 class RedisTable:
-    """The table in a Redis server (see `Table`). Keys of a ledger partition share the hash tag `{<namespace>.<partition>}`.
+    """The table in Redis (see `Table`). Keys of a ledger partition share the hash tag `{<namespace>.<partition>}`.
 
     A row is a key under its generation's number, so that reading needs no second call and a new generation begins empty.
     A call waits `timeout_ms` at most for the server. It is sent again, once, where the connection turns out to be broken; that is safe,
     as a write that did happen is refused the second time.
     """
 
-    def __init__(self, url: str, namespace: str, timeout_ms: int = 2_000) -> None:
-        """Raise ValueError for a URL or a namespace that cannot be one; the server is first asked by the first call."""
+    def __init__(self, address: RedisAddress, namespace: str, timeout_ms: int = 2_000) -> None:
+        """Raise ValueError for a namespace that cannot be one; the server is first asked by the first call."""
         tag_of(namespace, 0)
         self._namespace, self._evicts = namespace, False
-        self._client = connect(url, timeout_ms)
+        self._client = connect(address, timeout_ms)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await close(self._client)
 
     async def check_server(self) -> None:
         """Raise EvictingError if the server is set up to drop keys. A row that is missing means that nothing is used yet.
@@ -145,11 +104,17 @@ class RedisTable:
         While it was last found so, every other method raises UnavailableError: nothing is decided by such a server.
         """
         with translated():
-            policy = (await self._client.info("memory")).get("maxmemory_policy")
-        self._evicts = policy != "noeviction"
+            if isinstance(self._client, redis.asyncio.RedisCluster):
+                _ = await self._client.initialize()
+                found = await self._client.info("memory", target_nodes=self._client.get_primaries())
+                memories = list(found.values()) if len(self._client.get_primaries()) > 1 else [found]
+            else:
+                memories = [await self._client.info("memory")]
+        policies = {memory.get("maxmemory_policy") for memory in memories} - {"noeviction"}
+        self._evicts = bool(policies)
         if self._evicts:
             raise EvictingError(
-                f"redis may drop rows (maxmemory-policy is {policy}), and with them limits would be forgotten: "
+                f"redis may drop rows (maxmemory-policy is {', '.join(map(str, policies))}), and with them limits would be forgotten: "
                 "set maxmemory-policy to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)"
             )
 
@@ -163,7 +128,20 @@ class RedisTable:
     async def _call(self, *words: Any) -> Any:  # noqa: ANN401 - any command, any answer
         self._check_kept()
         with translated():
-            return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+            return await self._client.execute_command(*words)
+
+    async def _scan(self, partition: int, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
+        """Return a piece of the keys of a partition: in a cluster, of the node that has its slot."""
+        words = "SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE
+        self._check_kept()
+        with translated():
+            if not isinstance(self._client, redis.asyncio.RedisCluster):
+                return await self._client.execute_command(*words)  # type: ignore[no-untyped-call, no-any-return]
+            _ = await self._client.initialize()
+            node = self._client.get_node_from_key(self._tag(partition))
+            if node is None:
+                raise exceptions.ClusterDownError(f"no node has the slot of {self._tag(partition)}")
+            return await node.execute_command(*words)  # type: ignore[no-any-return]
 
     async def _run(self, script: _Script, keys: Sequence[str], args: Sequence[bytes]) -> str:
         try:
@@ -234,7 +212,7 @@ class RedisTable:
         generations = re.compile(re.escape(tag.encode()) + b"([0-9]+)/")
         cursor = 0
         while True:
-            cursor, keys = await self._call("SCAN", cursor, "MATCH", tag + "*", "COUNT", _SCANNED_AT_ONCE)
+            cursor, keys = await self._scan(partition, cursor, tag + "*")
             old = [key.decode() for key in keys if (found := generations.match(key)) and int(found[1]) != generation]
             if ForgetAnswer(await self._run(_FORGET, [tag + "applied", *old], [begins])) is ForgetAnswer.STALE:
                 return False
@@ -246,7 +224,7 @@ class RedisTable:
         prefix = f"{self._tag(partition)}{generation}/"
         cursor = 0
         while True:
-            cursor, keys = await self._call("SCAN", cursor, "MATCH", prefix + "*", "COUNT", _SCANNED_AT_ONCE)
+            cursor, keys = await self._scan(partition, cursor, prefix + "*")
             if keys:
                 yield [key.decode()[len(prefix) :] for key in keys]
             if not cursor:

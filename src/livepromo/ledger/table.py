@@ -22,6 +22,10 @@ class Away(StrEnum):
     OTHER = "other"
 
 
+class RefusedError(Exception):
+    """The table does not know us, or does not allow what we ask for, and will not until an operator has changed that."""
+
+
 class UnavailableError(Exception):
     """The table is away, or what became of a call is unknown: ask the same again later."""
 

@@ -23,12 +23,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from livepromo.sandbox.certificates import Certificates
 
 _DEPLOY = Path(__file__).resolve().parents[3] / "deploy/kafka"
 _CLUSTER_ID = "bGl2ZXByb21vLXNhbmRib3g"  # any 16 bytes
 _OLDEST_JAVA = 17
 _OLDEST_REDIS = 7
 _HOST = "127.0.0.1"
+_SECURE: Final = ("SASL_SSL", "SSL", "SASL_PLAINTEXT")  # listeners beside the plaintext one, in the order of their ports
 
 
 class ServerError(Exception):
@@ -82,7 +87,8 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _run(words: list[str], what: str) -> None:
+def run(words: list[str], what: str) -> None:
+    """Run a program to its end. Raises ServerError with what it said where it fails."""
     done = subprocess.run(words, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - words of ours
     if done.returncode:
         raise ServerError(f"{what} failed: {done.stdout.strip()[-2000:] or f'exit {done.returncode}'}")
@@ -118,7 +124,7 @@ def kafka_jars() -> Path:
             part = folder.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
             goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={part}"]
-            _run([maven, "-q", "-B", "-f", str(pom), *goal], "fetching Apache Kafka with Maven")
+            run([maven, "-q", "-B", "-f", str(pom), *goal], "fetching Apache Kafka with Maven")
             part.rename(folder)
     return folder
 
@@ -224,9 +230,10 @@ class _Process:
 class Broker(_Process):
     """One broker: its port and its data stay its own over kill and start."""
 
-    def __init__(self, node: int, home: Path, port: int, controller_port: int) -> None:
+    def __init__(self, node: int, home: Path, port: int, controller_port: int, secure_ports: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.node, self.home, self.port, self.controller_port = node, home, port, controller_port
+        self.secure_ports = secure_ports  # in the order of `_SECURE`
 
     def start(self, *flags: str) -> None:
         """Start the process, with more flags for Java, which win over ours; `KafkaCluster.wait` tells when it serves."""
@@ -235,13 +242,16 @@ class Broker(_Process):
         words[cut:cut] = flags
         self._start([*words, "kafka.Kafka", str(self.home / "server.properties")], self.home / "output.log")
 
-    def format(self, properties: Mapping[str, str]) -> None:
-        """Write the settings and prepare the empty data folder."""
+    def format(self, properties: Mapping[str, str], scram: Mapping[str, str]) -> None:
+        """Write the settings and prepare the empty data folder, with these users (name → password) of SCRAM."""
         self.home.mkdir(parents=True)
         file = self.home / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         words = ["kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER_ID, "--config", str(file)]
-        _run([*_jvm(self.home), *words], "formatting Kafka's data folder")
+        for name, password in scram.items():
+            for bits in (256, 512):
+                words += ["--add-scram", f"SCRAM-SHA-{bits}=[name={name},password={password}]"]
+        run([*_jvm(self.home), *words], "formatting Kafka's data folder")
 
     def brokers_seen(self) -> int | None:
         """Return how many brokers this one knows to be alive; None if it does not answer."""
@@ -262,14 +272,32 @@ class Broker(_Process):
 
 
 class KafkaCluster:
-    """Apache Kafka without ZooKeeper, one node or three, every node both broker and controller; `settings` go before its own."""
+    """Apache Kafka without ZooKeeper, one node or three, every node both broker and controller; `settings` go before its own.
 
-    def __init__(self, home: Path, size: int = 1, settings: Mapping[str, str] | None = None) -> None:
-        self.home, self.size, self.settings = home, size, dict(settings or {})
-        ports = free_ports(2 * size)
-        self.brokers = [Broker(n + 1, home / f"broker-{n + 1}", ports[2 * n], ports[2 * n + 1]) for n in range(size)]
+    With `certificates` and `users` (name → password) it also listens with SASL_SSL, SSL (client certificates) and SASL_PLAINTEXT, and
+    has ACLs: the users have no right until one is given over the plaintext listener, at which everybody has all. OAUTHBEARER takes
+    any unsigned token.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        size: int = 1,
+        settings: Mapping[str, str] | None = None,
+        *,
+        users: Mapping[str, str] | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self.home, self.size, self.settings, self.users = home, size, dict(settings or {}), dict(users or {})
+        self.certificates = certificates
+        each = 2 + (len(_SECURE) if certificates else 0)
+        ports = free_ports(each * size)
+        self.brokers = []
+        for n in range(size):
+            own = ports[each * n : each * (n + 1)]
+            self.brokers.append(Broker(n + 1, home / f"broker-{n + 1}", own[0], own[1], tuple(own[2:])))
         for broker in self.brokers:
-            broker.format(self._properties(broker))
+            broker.format(self._properties(broker), self.users)
 
     def _properties(self, broker: Broker) -> dict[str, str]:
         copies = str(min(3, self.size))
@@ -280,14 +308,17 @@ class KafkaCluster:
             for setting, value in (("replication.factor", copies), ("num.partitions", "4"))
         }
         listener = f"PLAINTEXT://{_HOST}:{broker.port}"
+        secure = dict(zip(_SECURE, broker.secure_ports, strict=False))
+        more = "".join(f",{protocol}://{_HOST}:{port}" for protocol, port in secure.items())
+        protocols = "".join(f",{protocol}:{protocol}" for protocol in secure)
         return {
             "process.roles": "broker,controller",
             "node.id": str(broker.node),
             "controller.quorum.voters": ",".join(f"{b.node}@{_HOST}:{b.controller_port}" for b in self.brokers),
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"{listener},CONTROLLER://{_HOST}:{broker.controller_port}",
-            "advertised.listeners": listener,
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"{listener},CONTROLLER://{_HOST}:{broker.controller_port}{more}",
+            "advertised.listeners": f"{listener}{more}",
+            "listener.security.protocol.map": f"PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}",
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": f"{broker.home}/data",
             **internal,
@@ -300,8 +331,39 @@ class KafkaCluster:
             "auto.create.topics.enable": "false",
             "broker.session.timeout.ms": "3000",  # a killed broker's partitions move within 3 s, not 9
             "broker.heartbeat.interval.ms": "500",
+            **self._security(),
             **self.settings,
         }
+
+    def _security(self) -> dict[str, str]:
+        if self.certificates is None:
+            return {}
+        login = "org.apache.kafka.common.security"
+        plain = " ".join(f'user_{name}="{password}"' for name, password in self.users.items())
+        found = {
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",  # who comes over the plaintext listener: the brokers, and who sets up rights
+        }
+        for here in ("listener.name.sasl_ssl", "listener.name.ssl"):
+            found[f"{here}.ssl.keystore.type"] = found[f"{here}.ssl.truststore.type"] = "PEM"
+            found[f"{here}.ssl.keystore.location"] = str(self.certificates.pair("server"))
+            found[f"{here}.ssl.truststore.location"] = str(self.certificates.ca)
+        found["listener.name.ssl.ssl.client.auth"] = "required"
+        for here in ("listener.name.sasl_ssl", "listener.name.sasl_plaintext"):
+            found[f"{here}.sasl.enabled.mechanisms"] = "SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER"
+            for mechanism, module in (
+                ("scram-sha-256", f"{login}.scram.ScramLoginModule required"),
+                ("scram-sha-512", f"{login}.scram.ScramLoginModule required"),
+                ("plain", f"{login}.plain.PlainLoginModule required {plain}"),
+                ("oauthbearer", f"{login}.oauthbearer.OAuthBearerLoginModule required"),
+            ):
+                found[f"{here}.{mechanism}.sasl.jaas.config"] = f"{module};"
+        return found
+
+    def secure(self, protocol: str) -> str:
+        """The addresses at which it speaks SASL_SSL, SSL or SASL_PLAINTEXT."""
+        at = _SECURE.index(protocol)
+        return ",".join(f"{_HOST}:{broker.secure_ports[at]}" for broker in self.brokers)
 
     @property
     def bootstrap(self) -> str:
@@ -339,11 +401,22 @@ class KafkaCluster:
 
 
 class RedisServer(_Process):
-    """One Redis on its own port and folder; `options` are directives of redis.conf. Nothing is kept on disk unless they say so."""
+    """One Redis on its own port and folder; `options` are directives of redis.conf. Nothing is kept on disk unless they say so.
 
-    def __init__(self, home: Path, options: Mapping[str, str] | None = None, binary: str | None = None) -> None:
+    With `certificates` it also has a port for TLS, at which clients must show one of them.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        options: Mapping[str, str] | None = None,
+        binary: str | None = None,
+        *,
+        certificates: Certificates | None = None,
+    ) -> None:
         super().__init__()
-        self.home, self.options, self.port = home, dict(options or {}), free_ports(1)[0]
+        self.home, self.options, self.certificates = home, dict(options or {}), certificates
+        self.port, self.tls_port = free_ports(2)
         self.binary = binary or RedisServer.installed()
 
     @staticmethod
@@ -366,31 +439,48 @@ class RedisServer(_Process):
         """The address, as clients take it."""
         return f"redis://{_HOST}:{self.port}/0"
 
+    @property
+    def secure_url(self) -> str:
+        """The address for TLS."""
+        return f"rediss://{_HOST}:{self.tls_port}/0"
+
     def start(self) -> RedisServer:
         """Start the process and wait until it answers. Raises ServerError."""
         self.home.mkdir(parents=True, exist_ok=True)
         options = {"port": str(self.port), "bind": _HOST, "dir": str(self.home), "save": "", "appendonly": "no", **self.options}
-        words = [word for name, value in options.items() for word in (f"--{name}", *(value.split() or [""]))]
-        self._start([self.binary, *words], self.home / "redis.log")
+        if self.certificates is not None:
+            pair = str(self.certificates.pair("redis"))
+            options |= {"tls-port": str(self.tls_port), "tls-ca-cert-file": str(self.certificates.ca)}
+            options |= {"tls-cert-file": pair, "tls-key-file": pair}
+        return self.serve([self.binary, *(word for name, value in options.items() for word in (f"--{name}", *(value.split() or [""])))])
+
+    def serve(self, words: list[str]) -> RedisServer:
+        """Start these words as its process and wait until it answers. Raises ServerError."""
+        self._start(words, self.home / "redis.log")
 
         def answers() -> bool:
             if self.died is not None:
                 raise ServerError(f"redis-server ended with {self.died}: see {self.home}/redis.log")
             with contextlib.suppress(OSError):
-                return self._say("PING").startswith(b"+PONG")
+                return self.say("PING").startswith((b"+PONG", b"-NOAUTH"))
             return False
 
         wait_until(answers, 10, lambda: f"redis-server does not answer (its log is {self.home}/redis.log)")
         return self
 
-    def _say(self, command: str) -> bytes:
+    def say(self, command: str) -> bytes:
+        """Return the first piece of what it answers to a command, over a connection of its own."""
+        password = self.options.get("requirepass")
         with socket.create_connection((_HOST, self.port), 5) as connection:
+            if password:
+                connection.sendall(f"AUTH {password}\r\n".encode())
+                connection.recv(4096)
             connection.sendall(command.encode() + b"\r\n")
-            return connection.recv(4096)
+            return connection.recv(1 << 16)
 
     def copy(self) -> Path:
         """Return a copy of what it holds now, for `restart`."""
-        said = self._say("SAVE")
+        said = self.say("SAVE")
         if not said.startswith(b"+OK"):
             raise ServerError(f"redis-server does not save: {said.decode(errors='replace').strip()}")
         number = len(list(self.home.glob("copy-*.rdb")))

@@ -6,7 +6,8 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
-from livepromo.behaviour.decoding import decode, decode_recorded
+from livepromo.behaviour.decoding import decode_recorded
+from livepromo.behaviour.formats import LIVEPROMO, RecordFormat
 from livepromo.documents import catalogue as publications
 from livepromo.documents.catalogue import Catalogue, campaign_key
 from livepromo.engine.boundary import advance_all, decode_all
@@ -36,9 +37,13 @@ Decision = Grant | Denial
 
 
 class Simulation:
-    """One set of limits, the codes of pools, and a summary, for any number of partitions. A pool that is not there has no codes."""
+    """One set of limits, the codes of pools, and a summary, for any number of partitions. A pool that is not there has no codes.
 
-    def __init__(self, horizons: Horizons, codes: Mapping[str, tuple[str, ...]] | None = None) -> None:
+    Records are in `format_`; what it reads from headers stands in the values already.
+    """
+
+    def __init__(self, horizons: Horizons, codes: Mapping[str, tuple[str, ...]] | None = None, format_: RecordFormat = LIVEPROMO) -> None:
+        self.decode = format_.decode
         self.replays = False  # what was sent is said by control entries
         self._stocks = {pool: Stock(0, some, len(some)) for pool, some in (codes or {}).items()}
         self.horizons, self.summary = horizons, Summary({pool: stock.size for pool, stock in self._stocks.items()})
@@ -108,10 +113,14 @@ def run_recorded(
 
     The documents are published, revision 1 of each, at the first record's time; a campaign that starts `now` starts before every record.
     """
+
+    def recorded(line: bytes | None) -> tuple[Record, int | None]:
+        return decode_recorded(line, simulation.decode) if line else (Ignored(), None)
+
     horizons = simulation.horizons
     state, plan, offset, catalogue = State(horizons), EMPTY_PLAN, 0, Catalogue()
     for chunk in _chunks(lines):
-        decoded, _ = decode_all(chunk, _recorded, _NOT_RECEIVED)
+        decoded, _ = decode_all(chunk, recorded, _NOT_RECEIVED)
         records = [record for record, _ in decoded]
         if plan is EMPTY_PLAN:
             published_ms = next((r.ts_ms for r in records if not isinstance(r, Malformed | Ignored)), None)
@@ -136,10 +145,6 @@ def run_recorded(
 def _is_sent_now(catalogue: Catalogue, send: Send) -> bool:
     document = catalogue.entries[campaign_key(send.offer.campaign)].document
     return isinstance(document, Campaign) and document.when.send_ms is None
-
-
-def _recorded(line: bytes | None) -> tuple[Record, int | None]:
-    return decode_recorded(line) if line else (Ignored(), None)
 
 
 def _published(documents: Sequence[Document], published_ms: int) -> Catalogue:
@@ -214,7 +219,7 @@ class _LoggedPartition:
             self._advance()
             if len(slice_) >= SLICE_RECORDS or size >= SLICE_BYTES:
                 break
-        records, _ = decode_all(values, decode, _BUG)
+        records, _ = decode_all(values, self._simulation.decode, _BUG)
         batch = Batch([line.offset for line in slice_], records, [line.received_ms for line in slice_])
         yield from self._simulation.take(self.state, self.plan, batch)
 

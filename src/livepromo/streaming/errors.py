@@ -27,6 +27,10 @@ class DoesNotFitError(Exception):
     """What Kafka holds does not fit what we expect; only an operator can say what is right."""
 
 
+class RefusedError(DoesNotFitError):
+    """Kafka does not know us, or does not allow what we ask for, and will not until an operator has changed that."""
+
+
 class FormatError(DoesNotFitError):
     """A record of a journal is not in a format that this version reads."""
 

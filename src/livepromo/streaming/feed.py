@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -19,8 +20,9 @@ from aiokafka.errors import (
 )
 from mode import Service
 
-from livepromo.streaming import columns
-from livepromo.streaming.errors import PositionLostError, UnavailableError
+from livepromo.streaming import columns, private_names
+from livepromo.streaming.connecting import Connection, failure, not_allowed, open_client
+from livepromo.streaming.errors import PositionLostError, RefusedError
 from livepromo.streaming.offsets import OffsetTracker, Partition, Slice
 from livepromo.telemetry import clock
 
@@ -52,7 +54,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
     crashes the service, and with it the app. Nothing is paused: a partition with `slices_in_flight` slices is not asked
     for more, unless all of them together hold fewer than `slice_records` records.
 
-    `settings` go to the consumer (security, `isolation_level`, sizes).
+    `settings` go to the consumer (`isolation_level`, sizes).
     """
 
     def __init__(  # noqa: PLR0913  # a bound each
@@ -62,7 +64,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         topics: Iterable[str],
         *,
         group: str,
-        servers: str,
+        kafka: Connection,
         on_taken: Callable[[Partition], Awaitable[int | None]],
         on_lost: Callable[[Partition], Awaitable[None]],
         on_kept: Callable[[Partition], Awaitable[int | None]] | None = None,
@@ -85,9 +87,10 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         self._commit_s = commit_s
         self._drain_s = drain_s
         self._as_columns = as_columns
+        self._kafka = kafka
         self._settings = {
+            **kafka.options(),
             "group_id": group,
-            "bootstrap_servers": servers,
             "enable_auto_commit": False,
             "auto_offset_reset": "none",  # a position that is gone is an error, never a jump
             "partition_assignment_strategy": [StickyPartitionAssignor],
@@ -121,11 +124,14 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         while not self.should_stop:
             consumer = AIOKafkaConsumer(**self._settings)
             try:
-                await consumer.start()
+                await open_client(consumer, self._kafka)
+            except RefusedError:
+                await consumer.stop()
+                raise
             except KafkaError as error:
                 await consumer.stop()
                 if not error.retriable:
-                    raise UnavailableError(f"kafka refuses the group {self._settings['group_id']}: {error!r}") from error
+                    raise failure(error, f"kafka refuses the group {self._settings['group_id']}", self._right) from error
                 self.log.warning("waiting for kafka: %r", error)
                 await self.sleep(START_RETRY_S)
                 continue
@@ -153,13 +159,17 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
             await self._hand_over()
             wanted = [p for p in self._ready if p not in self._waiting and self._has_room(p)]
             if not wanted or self._revoking or self._consumer is None:
+                if self._consumer is not None:
+                    with self._refused():
+                        private_names.check_membership(self._consumer)
                 await self._offsets.wait_for_change(IDLE_S)
                 continue
             timeout_s = IDLE_S if len(wanted) == len(self._ready) else BUSY_S
             try:
-                pieces = await columns.fetch(
-                    self._consumer, wanted, records=self._slice_records, timeout_s=timeout_s, as_columns=self._as_columns
-                )
+                with self._refused():
+                    pieces = await columns.fetch(
+                        self._consumer, wanted, records=self._slice_records, timeout_s=timeout_s, as_columns=self._as_columns
+                    )
             except NoOffsetForPartitionError:
                 continue  # said of the time before the partition was given its position
             except OffsetOutOfRangeError as error:
@@ -170,6 +180,20 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
                     self._waiting[piece.partition] = deque(piece.cut(self._slice_records))
             await self._hand_over()
             self._observe()
+
+    @property
+    def _right(self) -> str:
+        return f"Read on topic {', '.join(self.topics)} and on group {self._settings['group_id']}"
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """Say what Kafka does not allow in our words; leave every other error as it is."""
+        try:
+            yield
+        except KafkaError as error:
+            if (refused := not_allowed(error, f"{', '.join(self.topics)} cannot be read", self._right)) is not None:
+                raise refused from error
+            raise
 
     def _has_room(self, partition: Partition) -> bool:
         # What is left in the client's buffer holds up the next fetch from that broker, for all partitions: so only a real backlog is.
@@ -244,7 +268,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
                 return await ask(self._consumer)
             except KafkaError as error:
                 if not error.retriable and not isinstance(error, KafkaTimeoutError):
-                    raise UnavailableError(f"{partition}: kafka does not say where it stands: {error!r}") from error
+                    raise failure(error, f"{partition}: kafka does not say where it stands", self._right) from error
                 self.log.warning("%s: waiting for kafka to say where it stands: %r", partition, error)
             await asyncio.sleep(START_RETRY_S)
 
@@ -284,7 +308,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
                 self.log.info("not committed, the group has moved on: %r", offsets)
             except KafkaError as error:
                 if not error.retriable:
-                    raise
+                    raise not_allowed(error, "nothing is committed", self._right) or error from error
                 self.log.warning("not committed yet: %r", error)
             else:
                 self._offsets.committed(offsets)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from livepromo.streaming import columns, private_names
-from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
+from livepromo.streaming.connecting import Connection, failure, not_allowed, open_client, refusal
+from livepromo.streaming.errors import FencedError, RefusedError, UnavailableError, UnknownOutcomeError
 from livepromo.streaming.log import Appended, LogRecord, Writer
 from livepromo.streaming.offsets import Partition
 
@@ -47,6 +48,10 @@ class KafkaWriter:
         except ProducerFenced as error:
             raise FencedError(f"{self._partition} was claimed by somebody else: nothing was appended") from error
         except KafkaError as error:
+            if (
+                refused := not_allowed(error, f"{self._partition}: nothing is appended", f"Write on topic {self._partition.topic}")
+            ) is not None:
+                raise refused from error
             raise UnknownOutcomeError(f"{self._partition}: an append ended with {error!r}") from error
         if done is None or done.offset < 0:  # a repeated batch that the broker knows, but not where it stands
             raise UnknownOutcomeError(f"{self._partition}: the broker does not say at which offset the batch stands")
@@ -74,14 +79,13 @@ class KafkaLog:
 
     def __init__(
         self,
-        servers: str,
+        kafka: Connection,
         *,
         embedded: bool = False,
         compression: str | None = "zstd",  # half the size of lz4, in a quarter of the time that aiokafka takes for that
         as_columns: bool = True,
-        **security: Any,  # noqa: ANN401
     ) -> None:
-        self._connection = {"bootstrap_servers": servers, **security}
+        self._kafka = kafka
         self._embedded = embedded
         self._compression = compression
         self._as_columns = as_columns
@@ -102,20 +106,21 @@ class KafkaLog:
                 return await self._claim(Partition(topic, partition), name or f"{topic}-{partition}")
             except KafkaError as error:
                 if not error.retriable:
-                    raise UnavailableError(f"{topic}[{partition}] cannot be claimed: {error!r}") from error
+                    right = f"Write on transactional id {name or f'{topic}-{partition}'} and on topic {topic}"
+                    raise failure(error, f"{topic}[{partition}] cannot be claimed", right) from error
                 logger.warning("waiting to claim %s[%d]: %r", topic, partition, error)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LIMIT_S)
 
     async def _claim(self, partition: Partition, name: str) -> Writer:
-        claimant = AIOKafkaProducer(**self._connection, transactional_id=name)
+        claimant = AIOKafkaProducer(**self._kafka.options(), transactional_id=name)
         try:
-            await claimant.start()
+            await open_client(claimant, self._kafka)
             producer_id, epoch = private_names.claimed_id(claimant)
         finally:
             await claimant.stop()
         producer = AIOKafkaProducer(
-            **self._connection,
+            **self._kafka.options(),
             enable_idempotence=True,
             linger_ms=0,
             max_batch_size=LARGEST_BATCH_BYTES,
@@ -124,7 +129,7 @@ class KafkaLog:
         )
         private_names.give_id(producer, producer_id, epoch)
         try:
-            await producer.start()
+            await open_client(producer, self._kafka)
         except BaseException:
             await producer.stop()
             raise
@@ -133,12 +138,12 @@ class KafkaLog:
 
     async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[list[LogRecord]]:
         """See `Log.read`. Waits while the brokers are away; a consumer of its own for each read."""
-        start = max(start, await self.begin(topic, partition))
-        if start >= end:
+        at = max(start, await self.begin(topic, partition))
+        if at >= end:
             return
         where = Partition(topic, partition)
         consumer = AIOKafkaConsumer(
-            **self._connection,
+            **self._kafka.options(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -148,18 +153,18 @@ class KafkaLog:
         )
         try:
             consumer.assign([TopicPartition(*where)])
-            await consumer.start()
-            consumer.seek(TopicPartition(*where), start)
-            while start < end:
+            await open_client(consumer, self._kafka)
+            consumer.seek(TopicPartition(*where), at)
+            while at < end:
                 for piece in await columns.fetch(consumer, [where], records=READ_RECORDS, timeout_s=0.2, as_columns=self._as_columns):
-                    start = piece.next_offset
+                    at = piece.next_offset
                     records = list(map(LogRecord, piece.offsets, piece.timestamps_ms, piece.keys, piece.values, piece.headers))
                     while records and records[-1].offset >= end:
                         records.pop()
                     if records:
                         yield records
         except KafkaError as error:
-            raise UnavailableError(f"{where} cannot be read at {start}: {error!r}") from error
+            raise failure(error, f"{where} cannot be read at {at}", f"Read on topic {topic}") from error
         finally:
             await consumer.stop()
 
@@ -176,12 +181,15 @@ class KafkaLog:
     async def _ask(self) -> AIOKafkaConsumer:
         async with self._asking:
             if self._asker is None:
-                asker = AIOKafkaConsumer(**self._connection, group_id=None, enable_auto_commit=False)
+                asker = AIOKafkaConsumer(**self._kafka.options(), group_id=None, enable_auto_commit=False)
                 try:
-                    await asker.start()
+                    await open_client(asker, self._kafka)
+                except RefusedError:
+                    await asker.stop()
+                    raise
                 except KafkaError as error:
                     await asker.stop()
-                    raise UnavailableError(f"kafka does not answer: {error!r}") from error
+                    raise failure(error, "kafka does not answer", "Describe on its topics") from error
                 self._asker = asker
         return self._asker
 
@@ -190,4 +198,6 @@ class KafkaLog:
         try:
             return (await asyncio.wait_for(ask([where]), ANSWER_S))[where]
         except (KafkaError, TimeoutError) as error:
-            raise UnavailableError(f"{topic}[{partition}]: its ends cannot be asked for: {error!r}") from error
+            what = f"{topic}[{partition}]: its ends cannot be asked for"
+            refused = not_allowed(error, what, f"Describe on topic {topic}") or await refusal(self._kafka)
+            raise refused or UnavailableError(f"{what}: {error!r}") from error

@@ -14,8 +14,10 @@ from typing import Any
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, SaslAuthenticationFailed
+from aiokafka.protocol.metadata import MetadataRequest
 
 from livepromo.streaming.offsets import Partition, Slice
 
@@ -25,6 +27,27 @@ TRIED = "0.14.0"
 def columns_are_supported() -> bool:
     """Say whether fetched records may be taken as columns: only from the very version under the contract test."""
     return str(aiokafka.__version__) == TRIED
+
+
+def addresses(servers: str) -> list[tuple[str, int]]:
+    """Return host and port of each broker that is named."""
+    return [(host, port) for host, port, _ in collect_hosts(servers)]
+
+
+async def knock(host: str, port: int, **security: Any) -> None:  # noqa: ANN401
+    """Connect to a broker, say who we are, and leave; raises what went wrong, which a client's own start does not tell."""
+    connection = await create_conn(host, port, request_timeout_ms=10_000, **security)
+    try:
+        answer = await connection.send(MetadataRequest([]))
+    finally:
+        await connection.close()
+    if not answer.brokers:  # a broker says what is wrong with a token in words that aiokafka takes for a yes, and then shows nothing
+        raise SaslAuthenticationFailed("the token is not taken")
+
+
+def check_membership(consumer: AIOKafkaConsumer) -> None:
+    """Raise what became of the consumer's membership of its group, also before it has any partition."""
+    consumer._coordinator.check_errors()
 
 
 def claimed_id(producer: AIOKafkaProducer) -> tuple[int, int]:
@@ -44,7 +67,7 @@ async def wait_for_records(consumer: AIOKafkaConsumer, partitions: Iterable[Part
     Raises:
         KafkaError: what became of the group membership or of the fetching in the background.
     """
-    consumer._coordinator.check_errors()
+    check_membership(consumer)
     fetcher = consumer._fetcher
     if fetcher.error_future.done():
         fetcher.error_future.result()

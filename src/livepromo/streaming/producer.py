@@ -18,7 +18,8 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from livepromo.streaming.errors import MissingTopicError, RecordTooLargeError, UnavailableError
+from livepromo.streaming.connecting import Connection, failure, open_client
+from livepromo.streaming.errors import MissingTopicError, RecordTooLargeError, RefusedError
 
 logger = logging.getLogger(__name__)
 
@@ -45,21 +46,22 @@ class Outbox:
 
     def __init__(
         self,
-        servers: str,
+        kafka: Connection,
         *,
         batch_bytes: int = BATCH_BYTES,
         largest_bytes: int = 2 * BATCH_BYTES,
         compression: str | None = "snappy",  # aiokafka has lz4 at its slowest level: ten times the time, no smaller
-        **security: Any,  # noqa: ANN401
+        **settings: Any,  # noqa: ANN401
     ) -> None:
+        self._kafka = kafka
         self._settings = {
-            "bootstrap_servers": servers,
+            **kafka.options(),
             "enable_idempotence": True,
             "linger_ms": 0,
             "max_batch_size": batch_bytes,
             "max_request_size": max(largest_bytes, 2 * batch_bytes),  # one record may be larger than a batch
             "compression_type": compression,
-            **security,
+            **settings,
         }
         self._producer: Any = None  # an AIOKafkaProducer, which has no types
         self._replacing = asyncio.Lock()
@@ -70,7 +72,7 @@ class Outbox:
         """Connect; waits while Kafka is away.
 
         Raises:
-            UnavailableError: Kafka refuses us.
+            UnavailableError, RefusedError: Kafka refuses us.
         """
         self._producer = await self._started()
 
@@ -87,6 +89,7 @@ class Outbox:
 
         Raises:
             MissingTopicError: it is not there.
+            UnavailableError, RefusedError: Kafka does not answer, or does not let us ask.
         """
         assert self._producer is not None, "the outbox is not started"
         try:
@@ -94,7 +97,7 @@ class Outbox:
         except UnknownTopicOrPartitionError as error:
             raise MissingTopicError(f"topic {topic} is not there: make it, or name another") from error
         except KafkaError as error:
-            raise UnavailableError(f"topic {topic} cannot be asked for: {error!r}") from error
+            raise failure(error, f"topic {topic} cannot be asked for", f"Describe on topic {topic}") from error
 
     async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
         """Append the records (key, value, headers) to the partition, in order, in as many batches as it takes.
@@ -103,7 +106,7 @@ class Outbox:
 
         Raises:
             RecordTooLargeError: the topic does not take one of them; those before it are there.
-            UnavailableError: the broker refuses for a reason that does not pass.
+            UnavailableError, RefusedError: the broker refuses for a reason that does not pass.
         """
         where = topic, partition
         waiting = _Waiting(records, asyncio.get_running_loop().create_future())
@@ -161,7 +164,7 @@ class Outbox:
             except KafkaError as error:
                 # A time-out is not "retriable" to aiokafka: it waited for what others send to the partition, and has sent nothing yet.
                 if not error.retriable and not isinstance(error, KafkaTimeoutError):
-                    raise UnavailableError(f"{topic}[{partition}]: sending failed: {error!r}") from error
+                    raise failure(error, f"{topic}[{partition}]: sending failed", f"Write on topic {topic}") from error
                 logger.warning("%s[%d]: sending again: %r", topic, partition, error)
             else:
                 at = stop
@@ -182,11 +185,14 @@ class Outbox:
         while True:
             producer = AIOKafkaProducer(**self._settings)
             try:
-                await producer.start()
+                await open_client(producer, self._kafka)
+            except RefusedError:
+                await producer.stop()
+                raise
             except KafkaError as error:
                 await producer.stop()
                 if not error.retriable:
-                    raise UnavailableError(f"kafka refuses a producer: {error!r}") from error
+                    raise failure(error, "kafka refuses a producer", "Write on the topics that its stage writes") from error
                 logger.warning("waiting for kafka: %r", error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_LIMIT_S)

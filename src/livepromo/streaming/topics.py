@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
-from livepromo.streaming.errors import DoesNotFitError, UnavailableError
+from livepromo.streaming.connecting import SEE, Connection, failure, open_client
+from livepromo.streaming.errors import DoesNotFitError, RefusedError, UnavailableError
 
 REPLICAS = 3
 IN_SYNC = "min.insync.replicas"
 SEEN_S = 20.0
+_LOOK = "Describe and DescribeConfigs on the topics"
 
 
 class TopicSpec(msgspec.Struct, frozen=True):
@@ -46,39 +54,43 @@ class TopicReport(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def _admin(servers: str, security: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=servers, **security)
+async def _admin(kafka: Connection, right: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(**kafka.options())
+    what = f"kafka at {kafka.servers} does not do what was asked"
     try:
-        await client.start()
+        await open_client(client, kafka)
         yield client
-    except (KafkaError, TimeoutError) as error:
-        raise UnavailableError(f"kafka at {servers} does not do what was asked: {error!r}") from error
+    except KafkaError as error:
+        named = f" (topic {error.args[0]})" if error.args else ""
+        raise failure(error, what, f"{right}{named}") from error
+    except TimeoutError as error:
+        raise UnavailableError(f"{what}: {error!r}") from error
     finally:
         await client.close()
 
 
-async def describe(servers: str, names: Sequence[str], **security: Any) -> dict[str, TopicDescription]:  # noqa: ANN401
-    """Return what the topics are, without those that are not there. Raises UnavailableError."""
-    async with _admin(servers, security) as client:
+async def describe(kafka: Connection, names: Sequence[str]) -> dict[str, TopicDescription]:
+    """Return what the topics are, without those that are not there. Raises UnavailableError, RefusedError."""
+    async with _admin(kafka, _LOOK) as client:
         return await _describe(client, names)
 
 
 async def ensure(
-    servers: str,
+    kafka: Connection,
     specs: Sequence[TopicSpec],
     *,
     dry_run: bool = False,
-    **security: Any,  # noqa: ANN401
 ) -> list[TopicReport]:
     """Make the topics that are missing and compare those that are there; a topic that is there is never changed.
 
     New topics get three replicas and two in sync where there are brokers enough, unless the spec says otherwise.
 
     Raises:
-        UnavailableError: Kafka cannot be reached or does not let us.
+        UnavailableError: Kafka cannot be reached.
+        RefusedError: Kafka does not let us.
         DoesNotFitError: the broker refuses a topic as specified.
     """
-    async with _admin(servers, security) as client:
+    async with _admin(kafka, _LOOK) as client:
         there = await _describe(client, [spec.name for spec in specs])
         missing = [spec for spec in specs if spec.name not in there and spec.partitions is not None]
         if missing and not dry_run:
@@ -112,6 +124,8 @@ async def _create(client: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> No
     answer = await client.create_topics(topics)
     for name, code, *message in answer.topic_errors:
         error = for_code(code)
+        if error in {TopicAuthorizationFailedError, ClusterAuthorizationFailedError}:
+            raise RefusedError(f"topic {name} cannot be made: give our user Create on it, or on the cluster, or make it yourself: {SEE}")
         if code and error is not TopicAlreadyExistsError:  # made by somebody else meanwhile: the same spec, as a rule
             raise DoesNotFitError(f"topic {name} cannot be made: {error.__name__}: {message[0] if message else ''}")
 
@@ -141,7 +155,7 @@ async def _describe(client: AIOKafkaAdminClient, names: Sequence[str]) -> dict[s
     for answer in await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in found]):
         for code, message, _, name, entries in answer.resources:
             if code:
-                raise for_code(code)(f"{name}: {message}")
+                raise for_code(code)(name, message)
             configs[name] = {entry[0]: entry[1] for entry in entries}
     return {
         name: TopicDescription(name, len(partitions), len(partitions[0]["replicas"]) if partitions else 0, configs.get(name, {}))

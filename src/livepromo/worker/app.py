@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import faust
 
+from livepromo.behaviour.formats import FORMATS
 from livepromo.ledger import table as table_port
 from livepromo.ledger.redis_shelf import RedisChunks
 from livepromo.ledger.redis_table import EvictingError, RedisTable
@@ -27,6 +28,7 @@ from livepromo.telemetry import clock
 from livepromo.telemetry.health import Health, Outside, bind, last_words, measure_loop
 from livepromo.telemetry.metrics import Metrics, tzdata_version
 from livepromo.worker.checks import dead_letter_bytes
+from livepromo.worker.connecting import kafka_of, redis_of
 from livepromo.worker.decide import DecideOwner
 from livepromo.worker.deliver import DeliverOwner
 from livepromo.worker.denials import DenialFilter
@@ -52,7 +54,7 @@ FAUST_SETTINGS: dict[str, Any] = {
     "stream_buffer_maxsize": 4096,
     "store": "memory://",
 }
-_FITS_NOT = (DoesNotFitError, EvictingError, FormatError)
+_FITS_NOT = (DoesNotFitError, EvictingError, FormatError, table_port.RefusedError)
 _NOT_OURS = (FencedError, UnknownOutcomeError)  # another owner goes on, or reads what happened: that is how it is meant to be
 _DOUBT, _OUTSIDE = 1, 3
 
@@ -67,6 +69,7 @@ class Worker:
 
     def __init__(self, settings: Settings, stages: Sequence[StageName] = STAGES) -> None:
         self.settings = settings
+        self.kafka = kafka_of(settings)
         self.metrics = Metrics()
         self._failpoints = Failpoints.parse(settings.failpoints)
         self.listening = bind(settings.metrics_port)
@@ -105,7 +108,7 @@ class Worker:
                 self.app,
                 topics[name],
                 group=settings.group(name),
-                servers=settings.kafka,
+                kafka=self.kafka,
                 make_owner=owners[name],
                 prepare=self.prepare,
                 release=self._release,
@@ -131,12 +134,13 @@ class Worker:
             health = Health(self.metrics.registry, self._not_live, self._not_ready)
             self._closing.append(health.stop)
             await health.start(self.listening)
-            self.table = RedisTable(settings.redis, settings.namespace)
-            kafka_log = KafkaLog(settings.kafka, embedded=settings.embedded)
-            chunks = RedisChunks(settings.redis, settings.namespace)
+            address = redis_of(settings)
+            self.table = RedisTable(address, settings.namespace)
+            kafka_log = KafkaLog(self.kafka, embedded=settings.embedded)
+            chunks = RedisChunks(address, settings.namespace)
             self._closing += [self.table.close, chunks.close, kafka_log.close]
             largest = await dead_letter_bytes(settings, self.table)
-            outbox = Outbox(settings.kafka, largest_bytes=largest + HEADROOM_BYTES)
+            outbox = Outbox(self.kafka, largest_bytes=largest + HEADROOM_BYTES)
             self._closing.append(outbox.close)
             await outbox.start()
             self.publications = Publications(kafka_log, settings.topic("catalogue"))
@@ -164,6 +168,7 @@ class Worker:
                 failpoints=self._failpoints,
                 monotonic=clock.monotonic_s,
                 renew_after_s=settings.renew_ms / 1000,
+                format=FORMATS[settings.format],
                 outside=self._outside,
             )
             codes = settings.topic("codes")

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
-from livepromo.behaviour.decoding import decode
 from livepromo.engine.boundary import advance_all, decode_all
 from livepromo.engine.entries import CatalogueTaken, ControlEntry, Tick, Visit
 from livepromo.engine.journalling import (
@@ -158,7 +157,9 @@ class MatchOwner:
             return
         start = bisect_left(piece.offsets, state.position.offset)
         values, keys = piece.values[start:], piece.keys[start:]
-        records, bugs = decode_all(values, decode, _BUG)
+        format_ = self._shared.format
+        read = values if format_.whole is None else list(map(format_.whole, values, piece.headers[start:]))
+        records, bugs = decode_all(read, format_.decode, _BUG)
         batch = Batch(piece.offsets[start:], records, piece.timestamps_ms[start:])
         metrics = self._shared.metrics
         metrics.record_bytes_total.inc(sum(map(len, filter(None, values))))

@@ -15,6 +15,7 @@ from livepromo.settings import Settings
 from livepromo.streaming.journal import read_journal
 from livepromo.streaming.log import Log
 from livepromo.telemetry import clock
+from livepromo.worker.connecting import redis_of
 from livepromo.worker.publishing_changes import kafka_log
 from livepromo.worker.shelf import TopicShelf
 from livepromo.worker.watching import Codes
@@ -25,7 +26,7 @@ async def codes_left(settings: Settings, pools: Iterable[str], partitions: int) 
 
     Raises the UnavailableError of Kafka or of the table.
     """
-    table, ledger = RedisTable(settings.redis, settings.namespace), settings.topic("ledger")
+    table, ledger = RedisTable(redis_of(settings), settings.namespace), settings.topic("ledger")
     try:
         async with kafka_log(settings) as log:
             shelf = TopicShelf(log, settings.topic("codes"), partitions, NoChunks(), monotonic=clock.monotonic_s)

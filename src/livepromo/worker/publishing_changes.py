@@ -15,6 +15,7 @@ from livepromo.streaming.kafka_log import KafkaLog
 from livepromo.streaming.log import Log
 from livepromo.streaming.producer import Outbox
 from livepromo.telemetry import clock
+from livepromo.worker.connecting import kafka_of
 from livepromo.worker.publishing import PARTITION, Publications, Taken
 
 TAIL_RECORDS = 200
@@ -32,7 +33,7 @@ class TooLargeError(Exception):
 @asynccontextmanager
 async def kafka_log(settings: Settings) -> AsyncIterator[KafkaLog]:
     """Give a log to read, and close it."""
-    log = KafkaLog(settings.kafka, embedded=settings.embedded)
+    log = KafkaLog(kafka_of(settings), embedded=settings.embedded)
     try:
         yield log
     finally:
@@ -65,7 +66,7 @@ async def publish(settings: Settings, make: Callable[[Catalogue], Publication | 
             return None
         before = len(publications.taken)
         value = encode(publication)
-        outbox = Outbox(settings.kafka)
+        outbox = Outbox(kafka_of(settings))
         await outbox.start()
         try:
             await outbox.send(settings.topic("catalogue"), PARTITION, [(None, value, ())])
@@ -85,7 +86,7 @@ async def not_taken_by(settings: Settings, position: int, wait_s: float) -> list
     """Wait until every partition has taken the catalogue up to `position`; return those that have not after `wait_s`."""
     deadline_s = clock.monotonic_s() + wait_s
     async with kafka_log(settings) as log:
-        outbox = Outbox(settings.kafka)
+        outbox = Outbox(kafka_of(settings))
         await outbox.start()
         try:
             waiting = list(range(await outbox.partitions(settings.topic("state"))))

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from livepromo.behaviour.formats import LIVEPROMO, RecordFormat
 from livepromo.engine.horizons import Horizons
 from livepromo.ledger import table
 from livepromo.streaming import errors
@@ -44,7 +45,10 @@ class Topics:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all partitions of a worker share. `pause` waits for seconds, `monotonic` counts them; claims are renewed after so many."""
+    """What all partitions of a worker share. `pause` waits for seconds, `monotonic` counts them; claims are renewed after so many.
+
+    `format` is how records of the events topic are read.
+    """
 
     topics: Topics
     log: Log
@@ -56,6 +60,7 @@ class Shared:
     monotonic: Callable[[], float]
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     renew_after_s: float = RENEW_AFTER_S
+    format: RecordFormat = LIVEPROMO
     outside: Outside = field(default_factory=Outside)
 
     def journal(self, topic: str, partition: int) -> Journal:

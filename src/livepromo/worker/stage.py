@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import faust
 
+from livepromo.streaming.connecting import Connection
 from livepromo.streaming.errors import FencedError
 from livepromo.streaming.feed import Lag, SliceFeed
 from livepromo.streaming.lanes import Lane, Lanes
@@ -55,7 +56,7 @@ class Stage:
         topic: str,
         *,
         group: str,
-        servers: str,
+        kafka: Connection,
         make_owner: Callable[[int], Owner],
         prepare: Callable[[], Awaitable[None]],
         release: Callable[[], Awaitable[None]],
@@ -87,7 +88,7 @@ class Stage:
 
             def __init__(self, **_: Any) -> None:  # noqa: ANN401 - what Faust hands to services
                 super().__init__(
-                    app, slices, [topic], group=group, servers=servers, on_taken=stage.taken, on_lost=stage.lost, on_kept=stage.kept,
+                    app, slices, [topic], group=group, kafka=kafka, on_taken=stage.taken, on_lost=stage.lost, on_kept=stage.kept,
                     **feed_settings,
                 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from livepromo.model.time import DAY_MS
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Settings, Topic
 from livepromo.streaming.errors import DoesNotFitError, MissingTopicError
 from livepromo.streaming.topics import TopicDescription, TopicReport, TopicSpec, describe, ensure
+from livepromo.worker.connecting import kafka_of
 
 EVENTS_PARTITIONS: Final = 8
 OUT_PARTITIONS: Final = 8
@@ -94,7 +95,7 @@ def specs(settings: Settings, there: Mapping[str, TopicDescription]) -> list[Top
 
 
 async def _there(settings: Settings) -> dict[str, TopicDescription]:
-    return await describe(settings.kafka, [wanted.name for wanted in _wanted(settings, {})])
+    return await describe(kafka_of(settings), [wanted.name for wanted in _wanted(settings, {})])
 
 
 async def make(settings: Settings, *, dry_run: bool = False) -> list[TopicReport]:
@@ -102,7 +103,7 @@ async def make(settings: Settings, *, dry_run: bool = False) -> list[TopicReport
 
     Raises what `livepromo.streaming.topics.ensure` raises. Running it again does nothing more.
     """
-    return await ensure(settings.kafka, specs(settings, await _there(settings)), dry_run=dry_run)
+    return await ensure(kafka_of(settings), specs(settings, await _there(settings)), dry_run=dry_run)
 
 
 async def fitting(settings: Settings) -> dict[str, TopicDescription]:
@@ -118,7 +119,7 @@ async def fitting(settings: Settings) -> dict[str, TopicDescription]:
     missing = [spec.name for spec in wanted if spec.name not in there]
     if missing:
         raise MissingTopicError(f"kafka at {settings.kafka} has no topic {', '.join(missing)}: run livepromo init")
-    for report in await ensure(settings.kafka, wanted, dry_run=True):
+    for report in await ensure(kafka_of(settings), wanted, dry_run=True):
         if report.differences:
             raise DoesNotFitError(misfit(report))
     return there

@@ -25,7 +25,7 @@ def written(tmp_path: Path, entries: dict[Position, int], *slices: list[LogRecor
     write_line(file, LogHeader(1, "events", 3))
     waiting = _Entries({at: CatalogueTaken(position) for at, position in entries.items()})
     for records in slices:
-        _write_records(file, records, waiting)
+        _write_records(file, records, waiting, None)
     waiting.write_before(file, None)
     (tmp_path / "log.jsonl").write_bytes(file.getvalue())
     _, *lines = read_log(str(tmp_path / "log.jsonl"))

@@ -19,11 +19,15 @@ PRIVATE = rf"_(?:{NAMES.replace(' ', '|')})\b"
     [
         (r"AIOKafkaConsumer\(", {"streaming/feed.py", "streaming/kafka_log.py"}),
         (r"AIOKafkaProducer\(", {"streaming/producer.py", "streaming/kafka_log.py"}),
+        (r"AIOKafkaAdminClient\(", {"streaming/topics.py"}),
+        (r"(?<!class )\bConnection\((?!\{)", {"worker/connecting.py"}),  # so that every client is one of the settings
+        (r"(?<!class )\bRedisAddress\((?!\{)", {"worker/connecting.py"}),
+        (r"redis\.asyncio\.\w+\(|\bSentinel\(", {"ledger/redis_connecting.py"}),
         (r"\b(?!self\b)\w+\." + PRIVATE, {"streaming/private_names.py"}),
         (r"\.pause\((?!self\b)\w*partition|pause_partitions", set()),  # a paused partition loses what was fetched of it
         (
             r"^(?:from|import) aiokafka",
-            {f"streaming/{name}.py" for name in ("columns", "feed", "kafka_log", "private_names", "producer", "topics")},
+            {f"streaming/{name}.py" for name in ("columns", "connecting", "feed", "kafka_log", "private_names", "producer", "topics")},
         ),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from livepromo.streaming.connecting import Connection
 from livepromo.streaming.feed import Lag
 from livepromo.streaming.lanes import Lanes
 from livepromo.streaming.offsets import Partition
@@ -34,8 +35,8 @@ class Bench:
         app: Any = SimpleNamespace(channel=lambda **_: None, service=lambda _: None, agent=lambda *_, **__: lambda function: function)
         nothing: Any = None
         self.stage = Stage(
-            "decide", app, "candidates", group="g", servers="s", make_owner=nothing, prepare=nothing, release=nothing, end=nothing,
-            metrics=self.metrics, feed_settings={},
+            "decide", app, "candidates", group="g", kafka=Connection(servers="s"), make_owner=nothing, prepare=nothing, release=nothing,
+            end=nothing, metrics=self.metrics, feed_settings={},
         )  # fmt: skip
         self.stage.feed = SimpleNamespace(  # type: ignore[assignment]
             topics=["candidates"], should_stop=False, lag=lambda partition: self.lags[partition.number]
