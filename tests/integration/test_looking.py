@@ -80,3 +80,74 @@ def test_dead_letters_are_listed_and_sent_again(installation: Installation, tmp_
     installation.until_done()
     assert len(json.loads(installation.cli("dead-letters", "list", "--json").stdout)) == 5  # what is still wrong is put aside again
     assert worker.stop() == 0
+
+
+RESCUE = """---
+kind: campaign
+id: rescue
+when: {start: 2025-01-01T00:00:00Z}
+qualify: {live: {event: Added, unless: {event: Bought, within: 30m}}}
+who: {property: plan, op: eq, value: gold}
+reward: {points: {wallet: grocery, earn: {flat: 1}}}
+"""
+
+
+def explained(installation: Installation, *words: str) -> dict[str, Any]:
+    return json.loads(installation.cli("explain", *words, "--json").stdout)  # type: ignore[no-any-return]
+
+
+def asked(found: dict[str, Any], campaign: str = "cart") -> dict[str, Any]:
+    (one,) = (one for one in found["event"]["campaigns"] if one["campaign"] == campaign and one["role"] == "trigger")
+    return one  # type: ignore[no-any-return]
+
+
+def test_a_user_is_explained_with_what_each_event_earned(installation: Installation, tmp_path: Path) -> None:
+    worker = installation.worker()
+    apply(installation, tmp_path, DOCUMENTS + RESCUE)
+    installation.send(
+        [
+            record("u1", type="profile", properties={"plan": "gold", "email": "a@example.org"}),
+            record("u1", type="segment", segment="loyal", member=True),
+            *(bought("u1", n, Amount=20) for n in range(1, 4)),
+            bought("u1", 2, Amount=20),
+            bought("u1", 4, Amount=9),
+            In("u1", json.dumps({"user": "u1", "event": "Bought", "id": "old", "ts": T0 - 100_000_000}).encode()),
+            record("u1", id="a1", event="Added", ts=T0 + 10),
+            bought("u2", 5, Amount=20),
+        ]
+    )
+    installation.until_done()
+    found = explained(installation, "--user", "u1")
+    assert found["known"]
+    assert (found["properties"], found["segments"]) == ({"plan": "gold", "email": "a@example.org"}, ["loyal"])
+    assert [grant["cause"]["event_id"] for grant in found["grants"]] == ["e1", "e2"]
+    assert [(one["reason"], one["cause"]["event_id"]) for one in found["denials"]] == [("user_day", "e3")]
+    assert [(one["campaign"], one["event_id"], one["deadline_ms"]) for one in found["windows"]] == [("rescue", "a1", T0 + 10 + 1_800_000)]
+    used = {(one["campaign"], one["slot"].partition(":")[0]): (one["period"], one["used"]) for one in found["counters"] if one["used"]}
+    assert used["cart", "day"] == ("2026-01-01", 2)
+    assert used["cart", "week"] == ("week of 2025-12-29", 2)
+    assert used["cart", "month"] == ("2026-01", 2)
+    assert used["cart", "amount"] == (None, 21)
+    assert not explained(installation, "--user", "nobody")["known"]
+    assert explained(installation, "--user", "u1", "--campaign", "rescue")["grants"] == []
+
+    table = installation.cli("explain", "--user", "u1", "--campaign", "cart").stdout.decode()
+    assert "10.5 points of grocery" in table
+    assert "did Bought e3" in table
+
+    granted = explained(installation, "--user", "u1", "--event", "e2")
+    assert asked(granted)["grant"]["grant_id"] == found["grants"][1]["grant_id"]
+    assert len(granted["event"]["repeats"]) == 1
+    assert asked(explained(installation, "--user", "u1", "--event", "e3"))["denial"]["reason"] == "user_day"
+    refused = asked(explained(installation, "--user", "u1", "--event", "e4"))
+    assert [(one["path"], one["saw"]) for one in refused["asked"] if one["holds"] is False] == [("$.qualify.live.where[0]", "9")]
+    assert "nothing came of it: Amount gte 10, but saw 9" in installation.cli("explain", "--user", "u1", "--event", "e4").stdout.decode()
+    late = installation.cli("explain", "--user", "u1", "--event", "old").stdout.decode()
+    assert "it was put aside as a dead letter, too_old" in late
+    window = asked(explained(installation, "--user", "u1", "--event", "a1"), "rescue")
+    assert window["window"]["fires_ms"] == T0 + 10 + 1_805_000
+    assert 'there is no event "e5" of user "u1"' in said(installation, "explain", "--user", "u1", "--event", "e5", code=1)
+    assert "did you mean cart?" in said(installation, "explain", "--user", "u1", "--campaign", "crat", code=1)
+    assert worker.stop() == 0
+    installation.send([bought("u1", 6, Amount=20)])
+    assert "it has not been matched yet" in installation.cli("explain", "--user", "u1", "--event", "e6").stdout.decode()

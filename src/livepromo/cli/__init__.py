@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
     "simulate": ("livepromo.cli.simulate:simulate", "Run recorded records through documents, without Kafka or Redis."),
     "preview": ("livepromo.cli.preview:preview", "Show the reward that one event would earn."),
     "schema": ("livepromo.cli.schema:schema", "Write the JSON Schema of a kind, for editors."),
+    "explain": ("livepromo.cli.explain:explain", "Show what is known of a user, and why an event earned what it earned."),
     "ledger": (
         {
             "verify": ("livepromo.cli.ledger:verify", "Compare Redis with the ledger topic."),

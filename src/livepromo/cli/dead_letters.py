@@ -12,7 +12,7 @@ from livepromo.cli.output import progress, put, say, table
 from livepromo.cli.surroundings import partitions
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import DeadReason
-from livepromo.model.time import duration_ms, from_ms, instant_ms, zone
+from livepromo.model.time import duration_ms, instant_ms, instant_text, zone
 from livepromo.settings import Settings, load
 from livepromo.telemetry import clock
 
@@ -80,6 +80,7 @@ async def replay(*, reason: list[str] | None = None, since: str | None = None) -
         since: Only those put aside since then: an instant, in the account's zone where it has no offset, or how long ago, as 2h.
     """
     from livepromo.streaming.producer import Outbox  # noqa: PLC0415 - slow to import
+    from livepromo.worker.connecting import kafka_of  # noqa: PLC0415
     from livepromo.worker.dead_letters import read_dead_letters, send_again  # noqa: PLC0415
     from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415
 
@@ -87,7 +88,7 @@ async def replay(*, reason: list[str] | None = None, since: str | None = None) -
     chosen = _chosen(settings, reason, since)
     topic = settings.topic("dead-letters")
     there = await partitions(settings, "dead-letters", events=True)
-    outbox = Outbox(settings.kafka)
+    outbox = Outbox(kafka_of(settings))
     await outbox.start()
     try:
         async with kafka_log(settings) as log:
@@ -141,7 +142,7 @@ def _many(count: int) -> str:
 def _row(letter: DeadLetter, *, show: bool) -> list[object]:
     origin = letter.origin
     row: list[object] = [
-        f"{from_ms(letter.at_ms):%Y-%m-%dT%H:%M:%S}.{letter.at_ms % 1000:03d}Z",
+        instant_text(letter.at_ms),
         letter.reason,
         f"{origin.topic}[{origin.partition}]@{origin.offset}",
         letter.size,

@@ -10,7 +10,18 @@ from livepromo.behaviour import repeats
 from livepromo.engine.entries import CatalogueTaken, ControlEntry, Tick
 from livepromo.engine.entries import decode as decode_entry
 from livepromo.engine.entries import encode as encode_entry
-from livepromo.engine.parts import MEMORY, SENT, WHO, WINDOWS, read_memory_key, read_windows_key, unversioned, versioned
+from livepromo.engine.parts import (
+    MEMORY,
+    SENT,
+    WHO,
+    WINDOWS,
+    read_memory_key,
+    read_windows_key,
+    unversioned,
+    versioned,
+    who_key,
+    windows_key,
+)
 from livepromo.engine.state import Changes, Part, Sent, State
 from livepromo.model.ids import CampaignId, UserId
 from livepromo.model.records import Position
@@ -109,6 +120,20 @@ def merge_ids(state: State, changes: Changes, hours_forgotten: Iterable[int]) ->
         keys.update((id_key(hour, changes.position, start), None) for start in range(0, count, IDS_IN_A_PART))
     for hour in hours_forgotten:
         state.forgotten += state.id_parts.pop(hour, ())
+
+
+def concerns(key: bytes, user: UserId) -> bool:
+    """Say whether a record of the journal is about a user, or about the partition as a whole; remembered ids are about neither.
+
+    Restored from these alone, a state knows nobody else, in little memory.
+    """
+    if key.startswith(WHO):
+        return key == who_key(user)
+    if key.startswith(WINDOWS):
+        return key.startswith(windows_key(user, ""))
+    if key.startswith(MEMORY):
+        return read_memory_key(key)[0] == user
+    return not key.startswith(_IDS)
 
 
 def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPart | None:  # noqa: C901, PLR0912 - a branch a kind
