@@ -31,6 +31,7 @@ bench: setup java redis
 	$(RUN)python -m benchmarks.latency
 	$(RUN)python -m benchmarks.rebuild
 	$(RUN)python -m benchmarks.core
+	$(RUN)python -m benchmarks.relay
 	$(RUN)python -m benchmarks.webhooks
 
 # Everything that is installed is in requirements.lock: exact versions and hashes for every platform, no addresses.

@@ -93,7 +93,7 @@ def ledger(installation: Installation) -> list[Grant]:
     for record, payload in sealed(installation.read(installation.topic("ledger"))):
         if record.key == b"@position":
             continue
-        assert payload[0] == 1, record
+        assert payload[0] == 2, record
         entry = msgspec.msgpack.decode(payload[1:])
         body = next(part for part in entry if isinstance(part, bytes) and part.startswith(b"{"))
         grants.append(Grant(body, _json(body)))

@@ -112,7 +112,9 @@ def _simulated(home: Path, events: Path) -> list[tuple[str, str, str, str]]:
     for line in out.read_text().splitlines():
         if (grant := json.loads(line).get("grant")) is not None:
             when = datetime.fromtimestamp(grant["granted_at"] // 1000, UTC).strftime("%H:%M:%S")
-            found.append((when, grant["user"], grant["campaign"], f"+{grant['reward']['points']} {grant['reward']['wallet']}"))
+            reward = grant["reward"]
+            what = f"{reward['points']} {reward['wallet']}" if "points" in reward else f"{reward['value']} {reward['item']}"
+            found.append((when, grant["user"], grant["campaign"], f"+{what}"))
     return found
 
 

@@ -251,3 +251,15 @@ class ModelOutbox:
                 )
             )
         await Together(calls)
+
+    async def place(self, topic: str, partition: int, records: Sequence[OutRecord]) -> list[int]:
+        log = self._log
+        await log.about_to("outbox.place")
+        fate = Fate.NORMAL
+        if log.faults.strikes("outbox_repeated"):
+            fate = Fate.REPEATED
+        elif log.faults.strikes("outbox_failed"):
+            fate = log.rnd.choice((Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE))
+        append = partial(log.kafka.append, topic, partition, tuple(records), log.process.name)
+        appended: Appended = await Call(append, fate, lambda: UnavailableError("kafka refuses"), log.delay_ms(topic))
+        return list(range(appended.offset, appended.offset + len(records)))

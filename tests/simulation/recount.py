@@ -37,7 +37,7 @@ def ledger_of(world: World, number: int) -> list[Granted]:
     for ever, payload in in_force(world.kafka.of("ledger", number).ever):
         assert payload is not None
         if ever.record.key != b"@position":
-            _, name, _, _, _, body, _, source, _, _, units = msgspec.msgpack.decode(payload[1:])
+            _, name, _, _, _, body, _, source, _, _, units, _ = msgspec.msgpack.decode(payload[1:])
             granted.append(Granted(name, body, source, units))
     return granted
 

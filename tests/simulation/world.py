@@ -56,6 +56,8 @@ class World:
             granted="granted",
             denied="denied",
             dead_letters="dead-letters",
+            webhooks="webhooks",
+            dead_webhooks="webhooks.dead-letters",
             dead_letter_bytes=1_114_112,
             event_partitions=partitions,
             candidate_partitions=candidates,

@@ -126,7 +126,7 @@ def test_every_relative_link_and_anchor_leads_somewhere(page: Path) -> None:
 
 @pages
 def test_every_block_says_which_language_it_is_in(page: Path) -> None:
-    assert {block.language for block in blocks(page)} <= {"sh", "yaml", "json"}
+    assert {block.language for block in blocks(page)} <= {"sh", "yaml", "json", "http", "python"}
 
 
 @pages

@@ -13,7 +13,7 @@ import msgspec
 
 from livepromo.model.ids import hash_of
 from livepromo.model.json_text import json_bytes
-from livepromo.model.records import SCALARS
+from livepromo.model.records import SCALARS, Properties
 
 MOST_WAITING: Final = 4_096
 """How many events of one user and value wait to be put in order; of more, the oldest are taken as if they were late enough."""
@@ -22,6 +22,7 @@ PART_BYTES: Final = 512 * 1024
 
 _HEADER = Struct(">qHH")  # when to look again, open windows, triggers that wait
 _LONGEST_VALUE = 64
+_JSON: Final = b"{"  # nothing in msgpack that has names begins with it
 _FEW = 8
 _place = attrgetter("time_ms", "offset")
 
@@ -54,7 +55,7 @@ class Rules(msgspec.Struct, frozen=True):
 class Trigger(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An event that opened a window, or will; `time_ms` is the record's, `ahead_ms` by how much its own `ts` is later.
 
-    `properties` are JSON. `revision` is the one in force when it was read.
+    `properties` are what `packed_properties` returned. `revision` is the one in force when it was read.
     """
 
     time_ms: int
@@ -94,6 +95,7 @@ Tally = Counter[str]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Group).decode
+_decode_properties = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 def value_of(properties: Mapping[str, Any], names: Sequence[str]) -> str | None:
@@ -112,6 +114,27 @@ def group_key(campaign: str, value: str) -> str:
     return f"{campaign}\0{value}"
 
 
+def packed_properties(properties: Properties) -> bytes:
+    """Return an event's properties as they are kept: msgpack, or JSON where there is an integer that msgpack does not have."""
+    try:
+        return _encode(properties)
+    except OverflowError:
+        return json_bytes(properties)
+
+
+def properties_of(trigger: Trigger) -> Properties:
+    """Return the properties of the event that opened a window, the same as they were read."""
+    kept = trigger.properties
+    found: Properties = msgspec.json.decode(kept) if kept[:1] == _JSON else _decode_properties(kept)
+    return found
+
+
+def head_of(packed: bytes) -> tuple[int, int]:
+    """Return what `due_of` and `open_in` return."""
+    due_ms, opened, waiting = _HEADER.unpack_from(packed)
+    return due_ms, opened + waiting
+
+
 def due_of(packed: bytes) -> int:
     """Return when a packed group is to be looked at: once stream time is beyond that."""
     return int(_HEADER.unpack_from(packed)[0])
@@ -125,7 +148,12 @@ def open_in(packed: bytes) -> int:
 
 def unpack(packed: bytes | None) -> Group:
     """Return a group; an empty one for None."""
-    return Group() if packed is None else _decode(memoryview(packed)[_HEADER.size :])
+    return Group() if packed is None else _decode(packed[_HEADER.size :])
+
+
+def pack(group: Group, due_ms: int) -> bytes:
+    """Return a group that is to be looked at then, packed."""
+    return _HEADER.pack(due_ms, len(group.open), len(group.triggers)) + _encode(group)
 
 
 def deadline_ms(rules: Rules, trigger: Trigger) -> int:
@@ -220,8 +248,7 @@ class Watched:
         group.done = self._worth_remembering(group.done, stream_ms)
         if not (group.open or group.triggers or group.dones or group.done):
             return None
-        header = _HEADER.pack(self._due_ms(group), len(group.open), len(group.triggers))
-        return header + _encode(group)
+        return pack(group, self._due_ms(group))
 
     def _due_ms(self, group: Group) -> int:
         rules = self._rules

@@ -45,8 +45,12 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
         "Compare Redis with the ledger topic, or fill it from there.",
     ),
     "webhooks": (
-        {"test": ("livepromo.cli.webhooks:call_endpoint", "Call an endpoint, marked as a test.")},
-        "Calls to endpoints: try one out.",
+        {
+            "list": ("livepromo.cli.given_up:list_calls", "Show the calls that were given up."),
+            "replay": ("livepromo.cli.given_up:replay", "Send calls that were given up again."),
+            "test": ("livepromo.cli.webhooks:call_endpoint", "Call an endpoint, marked as a test."),
+        },
+        "Calls to endpoints: those that were given up; try one out.",
     ),
     "dead-letters": (
         {

@@ -137,6 +137,8 @@ def _owner(settings: Settings, log: KafkaLog, redis: RedisTable, number: int, co
         granted=GRANTED_TOPIC,
         denied=DENIED_TOPIC,
         dead_letters=settings.topic("dead-letters"),
+        webhooks=settings.topic("webhooks"),
+        dead_webhooks=settings.topic("webhooks.dead-letters"),
         event_partitions=count,  # no events are read, and nothing is published
         candidate_partitions=count,
         granted_partitions=count,

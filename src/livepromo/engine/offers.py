@@ -79,6 +79,7 @@ class Offer(msgspec.Struct, frozen=True):
             received_ms=occasion.received_ms,
             position=occasion.position,
             pool=owing.pool,
+            call=owed.call,
         )
 
 

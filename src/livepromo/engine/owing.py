@@ -9,7 +9,7 @@ import msgspec
 
 from livepromo.documents.catalogue import Catalogue
 from livepromo.engine.limits import amount_limits, code_limits, item_limits
-from livepromo.model.decisions import Cause, Limit, Reason
+from livepromo.model.decisions import Cause, Limit, OwedCall, Reason
 from livepromo.model.documents import (
     Campaign,
     Coupon,
@@ -38,7 +38,6 @@ from livepromo.rewards.payloads import NO_CONTACTS, body_pieces
 from livepromo.rewards.validity import compile_validity
 
 Kind = TypeVar("Kind", bound=Document)
-_ONE = b"1"  # the value of an item (R50)
 
 
 class Occasion(msgspec.Struct, frozen=True, gc=False):
@@ -59,11 +58,12 @@ class Occasion(msgspec.Struct, frozen=True, gc=False):
 
 
 class Owed(NamedTuple):
-    """A reward: its pieces (see Candidate), its amount in smallest units or 1, and what a grant of it counts."""
+    """A reward: its pieces (see Candidate), its amount in smallest units or 1, what a grant of it counts, and whom it calls."""
 
     pieces: tuple[bytes, ...]
     amount_units: int
     limits: tuple[Limit, ...]
+    call: OwedCall | None = None
 
 
 class Owing(msgspec.Struct, frozen=True):
@@ -194,18 +194,26 @@ def _voucher(campaign: Campaign, reward: VoucherReward, partner: Partner, codes:
     return Owing("voucher", owe, pool=pool_of(reward))
 
 
+def _called(  # noqa: PLR0913, PLR0917 - what a call is made of
+    custom: Custom, gift: str, gift_id: str, head: bytes, occasion: Occasion, metadata: bytes
+) -> tuple[tuple[bytes, ...], OwedCall]:
+    """Return the pieces of a custom reward as it is published, and the call, which alone tells email and phone (R67)."""
+    before, behind = body_pieces(custom.identifiers, occasion.user, NO_CONTACTS, metadata)
+    told, _ = body_pieces(custom.identifiers, occasion.user, occasion.user_properties, metadata)
+    return (head, b',"payload":' + before, behind), OwedCall(custom.endpoint, gift, gift_id, told)
+
+
 def _item(campaign: Campaign, custom: Custom, item: Item) -> Owing:
     assert isinstance(custom.gift, ItemGift), campaign.id
     limits = item_limits(campaign, custom.recurrence, custom.gift.budget)
     metadata = compile_metadata(custom.metadata, campaign)
-    head = b'{"type":"custom","endpoint":%b,"item":%b,"value":1,"payload":' % (json_bytes(custom.endpoint), json_bytes(item.id))
+    head = b'{"type":"custom","endpoint":%b,"item":%b,"value":' % (json_bytes(custom.endpoint), json_bytes(item.id))
 
     def owe(occasion: Occasion, name: GrantId) -> Owed | Reason:
         if not item.active:
             return Reason.ITEM_UNAVAILABLE
-        said = json_bytes(metadata(_facts(occasion, name)))
-        before, behind = body_pieces(custom.identifiers, occasion.user, NO_CONTACTS, said)
-        return Owed((head + before + _ONE + behind,), 1, limits(occasion.user, 1, occasion.decided_ms))
+        pieces, call = _called(custom, "item", item.id, head, occasion, json_bytes(metadata(_facts(occasion, name))))
+        return Owed(pieces, 1, limits(occasion.user, 1, occasion.decided_ms), call)
 
     return Owing("custom", owe)
 
@@ -224,8 +232,7 @@ def _credits(campaign: Campaign, custom: Custom, wallet: Wallet) -> Owing:
         amount_units = earn(occasion.event_properties, name)
         if isinstance(amount_units, Reason):
             return amount_units
-        said = json_bytes(metadata(_facts(occasion, name)))
-        before, behind = body_pieces(custom.identifiers, occasion.user, NO_CONTACTS, said)
-        return Owed((head, b',"payload":' + before, behind), amount_units, limits(occasion.user, amount_units, occasion.decided_ms))
+        pieces, call = _called(custom, "wallet", wallet.id, head, occasion, json_bytes(metadata(_facts(occasion, name))))
+        return Owed(pieces, amount_units, limits(occasion.user, amount_units, occasion.decided_ms), call)
 
     return Owing("custom", owe, wallet.decimals, given.on_insufficient is OnInsufficient.PARTIAL)

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from livepromo.behaviour import users
-from livepromo.behaviour.occurrences import Remembered, noted
+from livepromo.behaviour.occurrences import Remembered, Rule, noted
 from livepromo.behaviour.repeats import key_of
 from livepromo.behaviour.users import merged, with_membership
-from livepromo.behaviour.windows import Done, Trigger, Watched, group_key, value_of
+from livepromo.behaviour.windows import Done, Trigger, Watched, group_key, packed_properties, value_of
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Role
+from livepromo.engine.offers import Trigger as DidTrigger
 from livepromo.engine.owing import Occasion
 from livepromo.engine.plan import Plan
 from livepromo.engine.sends import next_send
 from livepromo.engine.state import PART_OVERHEAD, Changes, Known, State, weight_of
 from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
-from livepromo.model.json_text import json_bytes
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
 from livepromo.model.time import FOREVER_MS, HOUR_MS
 
@@ -59,32 +59,34 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
     changes = Changes(state, horizons)
     named, lateness_ms, ahead_ms = plan.named, horizons.lateness_ms, horizons.ahead_ms
     seen, seen_now, remember, dead = state.ids.seen, changes.ids.seen, changes.ids.add, changes.dead
-    known, kept_now, changing = state.users, changes.kept, changes.changing
+    known, newcomers, watches, rules_of, roles_of = state.users, changes.newcomers, plan.watches, plan.rules, plan.roles
     send, hour = next_send(state, plan), -1
     sends_ms = FOREVER_MS if send is None else send.instant_ms
     due_ms = min(next_due_ms(state, changes), sends_ms)
+    stream_ms, batch_bytes = changes.stream_ms, BATCH_BYTES
     changes.took = len(batch.records)
     stopped_at: Position | None = None
     for at, (record, received_ms) in enumerate(zip(batch.records, batch.received_ms, strict=False)):  # records may be cut short
-        if changes.size >= BATCH_BYTES:
+        if changes.size >= batch_bytes:
             changes.took = at
             break
-        if isinstance(record, Malformed):
-            dead.append((at, record.reason))
-            continue
-        if isinstance(record, Ignored):
-            changes.ignored += 1
-            continue
+        if not isinstance(record, Event):
+            if isinstance(record, Malformed):
+                dead.append((at, record.reason))
+                continue
+            if isinstance(record, Ignored):
+                changes.ignored += 1
+                continue
         time_ms = record.ts_ms
         if received_ms is not None and time_ms > received_ms:
             if time_ms - received_ms > ahead_ms:
                 dead.append((at, DeadReason.IN_THE_FUTURE))
                 continue
             time_ms = received_ms
-        stream_ms = changes.stream_ms
-        taken: _Taken | None = None
+        named_as: tuple[str, int] | None = None
         made: _Made | None = None
-        who = b""
+        fresh: Mapping[bytes, Remembered] | None = None
+        who: bytes | None = None
         if not isinstance(record, Event):
             who = _who_after(state, changes, record)
             if len(who) > PROFILE_BYTES:
@@ -99,12 +101,17 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
             if seen(key, time_ms) or seen_now(key, time_ms):
                 changes.repeats += 1
                 continue
-            taken = _Taken(record, event_id, key, time_ms, received_ms, batch.offsets[at])
-            made = _made(state, plan, horizons, changes, taken)
-            if made is None:
-                dead.append((at, DeadReason.TOO_LARGE))
-                continue
-        reach_ms = max(stream_ms, time_ms)
+            named_as = event_id, key
+            if (rules := rules_of.get(record.event)) is not None:
+                fresh = _noted(state, changes, rules, record, time_ms, lateness_ms)
+            if (watch := watches.get(record.event)) is not None and (
+                due := [one for one in watch.asks(record.properties) if one.qualifies(record.properties, time_ms)]
+            ):
+                made = _made(state, changes, due, fresh, _Taken(record, event_id, time_ms, received_ms, batch.offsets[at]))
+                if made is None:
+                    dead.append((at, DeadReason.TOO_LARGE))
+                    continue
+        reach_ms = time_ms if time_ms > stream_ms else stream_ms  # noqa: FURB136 - max() costs a call for every record
         if due_ms < reach_ms:
             step = state.position.step if state.position.offset == batch.offsets[at] else 0
             place = Position(batch.offsets[at], step)
@@ -115,27 +122,29 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                 changes.took, stopped_at = at, Position(place.offset, step + 1)
                 break
             due_ms = min(next_due_ms(state, changes), sends_ms)
-        changes.stream_ms = reach_ms
-        if taken is not None and made is not None:
-            for outcome in made.outcomes:
-                changes.add_outcome(outcome)
-            if made.fresh:
-                changes.put_remembered(record.user, changing(state, record.user), made.fresh)
-            if (roles := plan.roles.get(taken.event.event)) is not None:
-                _watch(state, changes, roles, taken)
+        changes.stream_ms = stream_ms = reach_ms
+        if named_as is not None:
+            assert isinstance(record, Event)
+            event_id, key = named_as
+            if made is not None:
+                changes.outcomes += made.outcomes
+                changes.size += made.weight
+            if fresh:
+                changes.put_remembered(record.user, changes.changing(state, record.user), fresh)
+            if (roles := roles_of.get(record.event)) is not None:
+                _watch(state, changes, roles, _Taken(record, event_id, time_ms, received_ms, batch.offsets[at]))
                 due_ms = min(next_due_ms(state, changes), sends_ms)
-            elif record.user not in known and record.user not in kept_now:
-                changing(state, record.user)
-            remember(taken.key, time_ms)
+            remember(key, time_ms)
             changes.size += _ID_BYTES
             if hour != (hour := time_ms // HOUR_MS):
                 changes.size += PART_OVERHEAD  # ids stand by the hour, those of another one in another record
-        elif who:
-            kept = changing(state, record.user)
+        elif who is not None:
+            kept = changes.changing(state, record.user)
             if who != kept.who:
                 changes.put_who(record.user, kept, who)
-        elif record.user not in known and record.user not in kept_now:
-            changing(state, record.user)  # who has done anything is considered by what is sent (R2)
+        user = record.user
+        if user not in known and user not in newcomers:
+            changes.meet(user)  # who has done anything is considered by what is sent (R2)
     changes.taken = changes.took - changes.ignored - changes.repeats - len(dead)
     if stopped_at is not None:
         changes.position = stopped_at
@@ -162,47 +171,51 @@ def advance_time(state: State, plan: Plan, horizons: Horizons, until_ms: int) ->
 
 
 class _Taken(NamedTuple):
-    """An event that a document names, its id and the key of that, and where and when it was read."""
+    """An event that a document names, its id, and where and when it was read."""
 
     event: Event
     event_id: str
-    key: int
     time_ms: int
     received_ms: int | None
     offset: int
 
 
 class _Made(NamedTuple):
-    """What did campaigns owe for an event, and what is to be remembered of it."""
+    """What did campaigns owe for an event, and what that weighs."""
 
     outcomes: Sequence[Candidate | Denial]
-    fresh: Mapping[bytes, Remembered]
+    weight: int
 
 
-def _made(state: State, plan: Plan, horizons: Horizons, changes: Changes, taken: _Taken) -> _Made | None:
-    """Return what a did campaign owes for an event, and what is to be remembered of it; None where that is more than may be.
+_NOTHING = _Made((), 0)
+
+
+def _noted(  # noqa: PLR0913, PLR0917 - one event, and where in the stream it is read
+    state: State, changes: Changes, rules: Sequence[Rule], event: Event, time_ms: int, lateness_ms: int
+) -> dict[bytes, Remembered]:
+    """Return what is to be remembered of an event, by rule."""
+    fresh: dict[bytes, Remembered] = {}
+    kept = changes.known(state, event.user)
+    for rule in rules:
+        before = kept.remembered.get(rule.key)
+        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), lateness_ms)
+        if after is not None and after is not before:
+            fresh[rule.key] = after
+    return fresh
+
+
+def _made(
+    state: State, changes: Changes, due: Sequence[DidTrigger], fresh: Mapping[bytes, Remembered] | None, taken: _Taken
+) -> _Made | None:
+    """Return what the campaigns that an event triggers owe for it; None where that is more than may be.
 
     An audience sees the event itself (rules, Periods).
     """
     event, time_ms = taken.event, taken.time_ms
-    rules = plan.rules.get(event.event)
-    watch = plan.watches.get(event.event)
-    if rules is None and watch is None:
-        return _Made((), {})
-    fresh: dict[bytes, Remembered] = {}
-    kept = changes.known(state, event.user) if rules else None
-    for rule in rules or ():
-        assert kept is not None
-        before = kept.remembered.get(rule.key)
-        after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), horizons.lateness_ms)
-        if after is not None and after is not before:
-            fresh[rule.key] = after
-    if watch is None or not (due := [one for one in watch.asks(event.properties) if one.qualifies(event.properties, time_ms)]):
-        return _Made((), fresh)
-    person = Known(event.user, kept if kept is not None else changes.known(state, event.user), fresh)
+    person = Known(event.user, changes.known(state, event.user), fresh or {})
     due = [one for one in due if one.offer.needs.isdisjoint(state.unready) and one.offer.admits(person, time_ms)]
     if not due:
-        return _Made((), fresh)
+        return _NOTHING
     received_ms = time_ms if taken.received_ms is None else taken.received_ms
     cause = Cause("did", taken.event_id, event.event, event.ts_ms)
     occasion = Occasion(
@@ -210,7 +223,8 @@ def _made(state: State, plan: Plan, horizons: Horizons, changes: Changes, taken:
     )
     outcomes = [one.offer.outcome(occasion) for one in due]
     weights = list(map(weight_of, outcomes))
-    return None if max(weights) > CANDIDATE_BYTES or sum(weights) > EVENT_BYTES else _Made(outcomes, fresh)
+    weight = sum(weights)
+    return None if max(weights) > CANDIDATE_BYTES or weight > EVENT_BYTES else _Made(outcomes, weight)
 
 
 def _watch(state: State, changes: Changes, roles: Sequence[Role], taken: _Taken) -> None:
@@ -233,8 +247,9 @@ def _trigger(role: Role, taken: _Taken) -> tuple[str, Trigger] | None:
     if value is None:
         return None
     ahead_ms = event.ts_ms - taken.time_ms
-    properties = json_bytes(event.properties)
-    return value, Trigger(taken.time_ms, taken.offset, absence.offer.revision, taken.event_id, ahead_ms, properties)
+    return value, Trigger(
+        taken.time_ms, taken.offset, absence.offer.revision, taken.event_id, ahead_ms, packed_properties(event.properties)
+    )
 
 
 def _done(role: Role, taken: _Taken, windows: Mapping[str, bytes]) -> tuple[str, Done] | None:

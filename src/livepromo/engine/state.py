@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from livepromo.behaviour import users
-from livepromo.behaviour.keeping import UNKNOWN_WHO, Kept, filed_ms, pack, unpack
+from livepromo.behaviour.keeping import NOBODY, UNKNOWN_WHO, Kept, filed_ms, pack, pack_window, unpack
 from livepromo.behaviour.occurrences import Remembered, Rule
 from livepromo.behaviour.repeats import RecentIds
 from livepromo.behaviour.users import User
-from livepromo.behaviour.windows import open_in
+from livepromo.behaviour.windows import head_of, open_in
 from livepromo.engine.entries import ControlEntry
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Send
@@ -30,6 +30,7 @@ PART_OVERHEAD = 80
 
 _LONG_AGO_MS = -FOREVER_MS
 _CANDIDATE_OVERHEAD = 500
+_NEWCOMER_BYTES = PART_OVERHEAD + len(UNKNOWN_WHO)
 _encode = msgspec.msgpack.Encoder().encode
 
 Part = tuple[bytes, bytes | None]
@@ -89,6 +90,9 @@ class State:
 
     def put_who(self, user: UserId, who: bytes | None) -> None:
         """Take who a user is as the journal has it; None: the user was erased, or never was."""
+        if who == UNKNOWN_WHO and user not in self.users:  # most of them
+            self.users[user] = NOBODY
+            return
         kept = unpack(self.users.get(user, b""))
         kept.who = UNKNOWN_WHO if who is None else who
         users.decode(kept.who)  # raises now what would be raised with some record
@@ -108,7 +112,14 @@ class State:
 
     def put_windows(self, user: UserId, group: str, packed: bytes | None) -> None:
         """Take a group of windows as the journal has it."""
-        kept = unpack(self.users.get(user, b""))
+        before = self.users.get(user, NOBODY)
+        if before == NOBODY and packed is not None:  # most of them
+            due_ms, windows = head_of(packed)
+            self.open_windows[campaign_of(group)] += windows
+            self.timers.file(due_ms, user)
+            self.users[user] = pack_window(group, packed)
+            return
+        kept = unpack(before)
         old = kept.windows.pop(group, None)
         if packed is not None:
             kept.windows[group] = packed
@@ -134,9 +145,8 @@ class Changes:
     """
 
     __slots__ = (
-        "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "open_windows", "outcomes", "parts", "position", "repeats", "send",
-        "sent",
-        "size", "stream_ms", "taken", "tally", "took",
+        "changed", "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "newcomers", "open_windows", "outcomes", "parts",
+        "position", "repeats", "send", "sent", "size", "stream_ms", "taken", "tally", "took",
     )  # fmt: skip
 
     def __init__(self, state: State, horizons: Horizons) -> None:
@@ -145,7 +155,9 @@ class Changes:
         self.outcomes: list[Candidate | Denial] = []
         self.dead: list[tuple[int, DeadReason]] = []
         self.ids = RecentIds(lateness_ms=horizons.lateness_ms, repeats_ms=horizons.repeats_ms)
-        self.kept: dict[UserId, Kept] = {}
+        self.kept: dict[UserId, Kept] = {}  # who was looked at
+        self.changed: set[UserId] = set()  # of those
+        self.newcomers: set[UserId] = set()  # of whom nothing was known
         self.parts: dict[bytes, bytes | None] = {}
         self.size = 0
         self.due: list[tuple[int, UserId]] = []  # a heap: who is to be looked at when, besides those that the table names
@@ -170,16 +182,21 @@ class Changes:
 
     def changing(self, state: State, user: UserId) -> Kept:
         """Return what is known of a user by now, to be changed by the methods below."""
+        self.changed.add(user)
         kept = self.kept.get(user)
         if kept is None:
             packed = state.users.get(user)
-            if packed is None:
-                kept = Kept()
-                self._put(who_key(user), kept.who)
-            else:
-                kept = unpack(packed)
-            self.kept[user] = kept
+            if packed is None and user not in self.newcomers:
+                self.meet(user)
+            kept = self.kept[user] = unpack(packed or NOBODY)
         return kept
+
+    def meet(self, user: UserId) -> None:
+        """Take note that there is a user of whom nothing was known."""
+        self.newcomers.add(user)
+        key = who_key(user)
+        self.parts[key] = UNKNOWN_WHO
+        self.size += _NEWCOMER_BYTES + len(key)
 
     def put_who(self, user: UserId, kept: Kept, who: bytes) -> None:
         """Change who a user is."""
@@ -269,10 +286,12 @@ class Known:
 
 def weight_of(outcome: Candidate | Denial) -> int:
     """Return about how many bytes an outcome takes in the batches that carry it; user and campaign stand in several of its rows."""
-    names = 24 * len(outcome.user) + 8 * len(outcome.campaign)
-    return (
-        _CANDIDATE_OVERHEAD + names + len(outcome.cause) + (sum(map(len, outcome.reward_pieces)) if isinstance(outcome, Candidate) else 0)
-    )
+    weight = _CANDIDATE_OVERHEAD + 24 * len(outcome.user) + 8 * len(outcome.campaign) + len(outcome.cause)
+    if isinstance(outcome, Candidate):
+        weight += sum(map(len, outcome.reward_pieces))
+        if outcome.call is not None:
+            weight += len(outcome.call.body_start)
+    return weight
 
 
 def merge(state: State, changes: Changes) -> list[int]:
@@ -280,8 +299,9 @@ def merge(state: State, changes: Changes) -> list[int]:
     state.position = changes.position
     state.stream_ms = changes.stream_ms
     state.ids.update(changes.ids)
-    for user, kept in changes.kept.items():
-        state.users[user] = pack(kept)
+    state.users.update(dict.fromkeys(changes.newcomers, NOBODY))
+    for user in changes.changed:
+        state.users[user] = pack(changes.kept[user])
     state.timers.drop(changes.looked)
     for due_ms, user in changes.due:
         if state.filed_ms(user) == due_ms:

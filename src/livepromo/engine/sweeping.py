@@ -6,9 +6,7 @@ from collections import Counter
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-import msgspec
-
-from livepromo.behaviour.windows import Trigger, Watched, deadline_ms, due_of, instant_ms
+from livepromo.behaviour.windows import Trigger, Watched, deadline_ms, due_of, instant_ms, properties_of
 from livepromo.engine.offers import Absence
 from livepromo.engine.owing import Occasion
 from livepromo.engine.plan import Plan
@@ -123,8 +121,8 @@ def _decide(changes: Changes, absence: Absence, person: Known, window: Trigger, 
     if not offer.admits(person, ends_ms):
         return
     cause = Cause("did_not", window.event_id, absence.event, window.time_ms + window.ahead_ms, ends_ms)
-    properties = msgspec.json.decode(window.properties)
-    outcome = offer.outcome(Occasion(person.user, ends_ms, None, cause, cause.as_json(), properties, person.properties, at))
+    occasion = Occasion(person.user, ends_ms, None, cause, cause.as_json(), properties_of(window), person.properties, at)
+    outcome = offer.outcome(occasion)
     if weight_of(outcome) > CANDIDATE_BYTES:  # there is no record any more that could be put aside
         outcome = Denial(offer.campaign, offer.revision, person.user, ends_ms, cause.as_json(), Reason.AMOUNT_TOO_LARGE)
     changes.add_outcome(outcome)

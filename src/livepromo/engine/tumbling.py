@@ -10,7 +10,8 @@ from typing import Final
 from livepromo.model.ids import UserId
 from livepromo.model.time import FOREVER_MS, SECOND_MS
 
-_WIDTHS_MS: Final = tuple(SECOND_MS << 6 * level for level in range(5))  # 1 s, about a minute, an hour, 3 days, half a year
+_STEP: Final = 6  # widths are 1 s, about a minute, an hour, 3 days, half a year
+_WIDEST_MS: Final = SECOND_MS << 4 * _STEP
 _LENGTH_BYTES: Final = 2
 
 DueOf = Callable[[UserId], int]
@@ -26,7 +27,7 @@ class Tumbling:
 
     def __init__(self) -> None:
         self.near: list[tuple[int, UserId]] = []
-        self._opened_ms = -FOREVER_MS  # every bucket that begins before has been opened
+        self._opened_ms = 0  # every bucket that begins before has been opened
         self._buckets: dict[tuple[int, int], bytearray] = {}  # (begin, width)
         self._begins: list[tuple[int, int]] = []  # a heap of their keys
 
@@ -40,8 +41,10 @@ class Tumbling:
         if due_ms < self._opened_ms:
             insort(self.near, (due_ms, user))
             return
-        distance_ms = due_ms - max(self._opened_ms, 0)
-        width_ms = next((width for width in _WIDTHS_MS if distance_ms < width << 6), _WIDTHS_MS[-1])
+        distance_ms = due_ms - self._opened_ms
+        width_ms = SECOND_MS
+        while distance_ms >= width_ms << _STEP and width_ms < _WIDEST_MS:
+            width_ms <<= _STEP
         key = due_ms - due_ms % width_ms, width_ms
         bucket = self._buckets.get(key)
         if bucket is None:

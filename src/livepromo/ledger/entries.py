@@ -10,14 +10,16 @@ from livepromo.model.decisions import Grant
 from livepromo.model.ids import CampaignId, GrantId, UserId
 from livepromo.model.records import Position
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_CALLS = 1  # the format before grants made calls; the ledger is kept for ever, so it is read as well
 POSITION_KEY = b"@position"
 
 
 class GrantEntry(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
     """A grant: as published (`body`), what it added to which rows, and of which candidate of which source it was made.
 
-    `received_ms` is when Kafka received the event that decided it, None where none did. `repr` has no body: a code may be in it.
+    `received_ms` is when Kafka received the event that decided it, None where none did. `call` is the offset at which the call of a
+    custom reward stands in the partition of the same number of the topic of calls. `repr` has no body: a code may be in it.
     """
 
     grant_id: GrantId
@@ -30,6 +32,7 @@ class GrantEntry(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False
     position: Position
     received_ms: int | None
     amount_units: int
+    call: int | None = None
 
     def __repr__(self) -> str:
         """Name the grant and what it added, without what was given."""
@@ -51,8 +54,8 @@ Entry = GrantEntry | PositionEntry
 _entries: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 
 
-def grant_entry(grant: Grant, source: int) -> GrantEntry:
-    """Return the entry of a grant that was made of a candidate of `source`."""
+def grant_entry(grant: Grant, source: int, call: int | None = None) -> GrantEntry:
+    """Return the entry of a grant that was made of a candidate of `source`, and whose call, if it makes one, stands at `call`."""
     candidate = grant.candidate
     return GrantEntry(
         candidate.grant_id,
@@ -65,6 +68,7 @@ def grant_entry(grant: Grant, source: int) -> GrantEntry:
         candidate.position,
         candidate.received_ms,
         grant.amount_units,
+        call,
     )
 
 
@@ -80,4 +84,5 @@ def encode(entry: Entry) -> bytes:
 
 def decode(payload: bytes) -> Entry:
     """Return what `encode` wrote. Raises FormatError."""
-    return unversioned(payload, FORMAT, _entries, "an entry of the ledger")
+    version = WITHOUT_CALLS if payload[:1] == b"%c" % WITHOUT_CALLS else FORMAT
+    return unversioned(payload, version, _entries, "an entry of the ledger")

@@ -11,7 +11,7 @@ from livepromo.model.decisions import Candidate
 from livepromo.model.ids import GrantId
 from livepromo.model.records import Position
 
-FORMAT = 2
+FORMAT = 3
 NO_EPOCH = -1  # epochs are offsets of markers
 
 

@@ -82,13 +82,30 @@ class Limit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     resets_at_ms: int | None = None
 
 
+class OwedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an endpoint is to be told of a custom reward beyond what is published of it.
+
+    `gift` is `item` or `wallet`, `gift_id` which. The body is `body_start`, the reward's value and the last of the reward's pieces (see
+    Candidate). `repr` has no body: the user's email and phone may be in it.
+    """
+
+    endpoint: str
+    gift: str
+    gift_id: str
+    body_start: bytes
+
+    def __repr__(self) -> str:
+        """Say where the call goes and what for."""
+        return f"OwedCall({self.endpoint}, {self.gift} {self.gift_id})"
+
+
 class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A reward that a campaign owes for one cause, before limits are looked at; complete but for what is decided: a part, a code.
 
     The reward's JSON is `reward_pieces` and a closing brace. What is decided stands between every two pieces: a code where there is a
     `pool` that it is taken from, else the amount. One piece is a reward that is complete. `limits` stand in order of precedence.
     `received_ms`: when Kafka had received
-    the event, None for what no event decides. `repr` has no piece: a coupon's only code may be in it.
+    the event, None for what no event decides. A custom reward has a `call`. `repr` has no piece: a coupon's only code may be in it.
     """
 
     grant_id: GrantId
@@ -106,6 +123,7 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     received_ms: int | None
     position: Position
     pool: str | None = None
+    call: OwedCall | None = None
 
     @property
     def home(self) -> str:
@@ -146,6 +164,12 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
                 b',"reward":', decided.join(c.reward_pieces), requested, b"}}",
             )
         )  # fmt: skip
+
+    def call_body(self) -> bytes:
+        """Return what the endpoint of a custom reward is sent; every repeat is the same, byte for byte."""
+        c = self.candidate
+        assert c.call is not None, f"{c!r} calls nobody"
+        return c.call.body_start + amount_text(self.amount_units, c.decimals).encode() + c.reward_pieces[-1]
 
 
 class Denial(msgspec.Struct, frozen=True, gc=False):

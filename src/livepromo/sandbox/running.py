@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
 import signal
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,17 +17,19 @@ from livepromo.documents.catalogue import Catalogue, Publication, publication_of
 from livepromo.documents.reading import ReadDocument, documents_of
 from livepromo.sandbox.broker import Client, EmbeddedBroker, redis_binary
 from livepromo.sandbox.comparing import Decisions, differences, simulated
+from livepromo.sandbox.receiver import DevReceiver, secret_names, sent_there
 from livepromo.sandbox.servers import KafkaCluster, RedisServer, ServerError, wait_until
 from livepromo.sandbox.showing import Screen
 from livepromo.sandbox.tally import Tally, read_denial, read_grant
 from livepromo.sandbox.traffic import Shop
 from livepromo.sandbox.workers import WorkerProcess
-from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, PREFIX, Settings, load
+from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, PREFIX, Settings, load, secret_key
 from livepromo.telemetry import clock
 from livepromo.worker import topics
 from livepromo.worker.publishing_changes import not_taken_by, publish, read_catalogue
 
 OURS: Final = (f"{PREFIX}TIMEZONE", f"{PREFIX}METRICS_PORT")  # what is taken from the environment; everything else is dev's own
+SECRET: Final = f"whsec_{base64.b64encode(os.urandom(24)).decode()}"  # calls are signed with it, while this process lives
 READ_S: Final = 0.05
 SUMMARY_S: Final = 5.0
 READY_S: Final = 60.0
@@ -110,9 +114,13 @@ class _Run:
 
     def start(self) -> None:
         """Start everything but the traffic; returns when every partition has taken the documents."""
+        self._receiver = DevReceiver(SECRET)
+        self._stack.callback(self._receiver.stop)
+        self._asked = self._asked._replace(documents=sent_there(self._asked.documents, self._receiver.url))
         own = {"REDIS": self._start_redis(), **(self._start_kafka() if self._asked.kafka else self._start_embedded())}
         own |= {"EMBEDDED": "false" if self._asked.kafka else "true", "TRUST_PRODUCER_TIME": "false" if self._asked.kafka else "true"}
         own["ALLOW_HTTP"] = "true"  # endpoints on this machine
+        own |= {"ALLOW_HTTP": "true", **{f"SECRET_{secret_key(name)}": SECRET for name in secret_names(self._asked.documents)}}
         self._environ = self._outside | {PREFIX + name: value for name, value in own.items()}
         self._settings = settings = load(self._environ)
         if self._asked.kafka:
@@ -185,6 +193,7 @@ class _Run:
         settings, embedded = self._settings, "" if self._asked.kafka else f" {PREFIX}EMBEDDED=true"
         facts = [("metrics", f"http://127.0.0.1:{worker.metrics_port()}/metrics") for worker in self._workers]
         facts += [("worker", f"process {worker.pid}, its log is {worker.log}") for worker in self._workers]
+        facts.append(("receiver", f"{self._receiver.url}, of the calls that custom rewards make"))
         facts += [("documents", str(path)) for path in self._asked.where]
         facts.append(("look", f"{PREFIX}KAFKA={settings.kafka} {PREFIX}REDIS={settings.redis}{embedded} livepromo get"))
         facts.append(("end", "Ctrl-C" if self._asked.seconds is None else f"after {self._asked.seconds:g} s, or Ctrl-C"))
@@ -261,7 +270,13 @@ class _Run:
         for line in worker.tail(LOG_LINES):
             self._screen.say(line, "dim")
 
+    def _show_calls(self) -> None:
+        for call in self._receiver.received():
+            signed = "signed" if call.verified else "REFUSED, its signature does not verify"
+            self._screen.say(f"called: {call.path} for {call.campaign}, {signed}: {call.body}", "" if call.verified else "bold red")
+
     def _show(self) -> None:
+        self._show_calls()
         for record in self._client.read(READ_S):
             if record.topic == GRANTED_TOPIC:
                 grant = read_grant(record.value)

@@ -89,5 +89,5 @@ class Shop:
             self._regulars.append(user)
         else:
             self._visitors.append(user)
-        self._waiting.append((user, "", {"plan": self._random.choice(_PLANS)}))
+        self._waiting.append((user, "", {"plan": self._random.choice(_PLANS), "email": f"{user}@mail.example"}))
         self._waiting.append((user, "Signed Up", {}))

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from livepromo.streaming import columns, private_names
 from livepromo.streaming.connecting import Connection, failure, not_allowed, open_client, refusal
 from livepromo.streaming.errors import FencedError, RefusedError, UnavailableError, UnknownOutcomeError
-from livepromo.streaming.log import Appended, LogRecord, Writer
+from livepromo.streaming.log import Appended, LogRecord, Reader, Writer
 from livepromo.streaming.offsets import Partition
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,75 @@ class KafkaWriter:
             await asyncio.wait_for(self._producer.stop(), CLOSE_S)
         except TimeoutError:
             await self._producer.client.close()
+
+
+class KafkaReader:
+    """`Reader` of a partition, with a consumer of its own from the first read on."""
+
+    def __init__(self, partition: Partition, kafka: Connection, *, as_columns: bool) -> None:
+        self._where, self._kafka, self._as_columns = partition, kafka, as_columns
+        self._consumer: AIOKafkaConsumer | None = None
+        self._position = -1
+        self._left: list[LogRecord] = []  # read already, beyond the end of the last read
+        self._left_from = -1
+
+    async def read(self, start: int, end: int) -> AsyncIterator[list[LogRecord]]:
+        """See `Reader.read`. Waits while the brokers are away."""
+        left, self._left = (self._left if start == self._left_from else []), []
+        if left and start < end:
+            start = self._position
+            records = self._cut(left, end)
+            if records:
+                yield records
+        if start >= end:
+            return
+        try:
+            consumer = await self._sought(start)
+            while start < end:
+                for piece in await columns.fetch(consumer, [self._where], records=READ_RECORDS, timeout_s=0.2, as_columns=self._as_columns):
+                    start = self._position = piece.next_offset
+                    records = list(map(LogRecord, piece.offsets, piece.timestamps_ms, piece.keys, piece.values, piece.headers))
+                    records = self._cut(records, end)
+                    if records:
+                        yield records
+        except KafkaError as error:
+            await self.close()
+            raise failure(error, f"{self._where} cannot be read at {start}", f"Read on topic {self._where.topic}") from error
+
+    async def close(self) -> None:
+        """See `Reader.close`."""
+        consumer, self._consumer, self._left = self._consumer, None, []
+        if consumer is not None:
+            await consumer.stop()
+
+    def _cut(self, records: list[LogRecord], end: int) -> list[LogRecord]:
+        """Return those before the end, and keep the others for the next read."""
+        self._left_from = end
+        if not records or records[-1].offset < end:
+            return records
+        at = next(at for at, record in enumerate(records) if record.offset >= end)
+        self._left = records[at:]
+        return records[:at]
+
+    async def _sought(self, start: int) -> AIOKafkaConsumer:
+        tp = TopicPartition(*self._where)
+        if self._consumer is None:
+            consumer = self._consumer = AIOKafkaConsumer(
+                **self._kafka.options(),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=100,
+                max_partition_fetch_bytes=4 << 20,
+                fetch_max_bytes=16 << 20,
+            )
+            consumer.assign([tp])
+            await open_client(consumer, self._kafka)
+            self._position = -1
+        if self._position != start:
+            self._consumer.seek(tp, start)
+            self._position = start
+        return self._consumer
 
 
 class KafkaLog:
@@ -138,35 +207,17 @@ class KafkaLog:
 
     async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[list[LogRecord]]:
         """See `Log.read`. Waits while the brokers are away; a consumer of its own for each read."""
-        at = max(start, await self.begin(topic, partition))
-        if at >= end:
-            return
-        where = Partition(topic, partition)
-        consumer = AIOKafkaConsumer(
-            **self._kafka.options(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=4 << 20,
-            fetch_max_bytes=16 << 20,
-        )
+        start = max(start, await self.begin(topic, partition))
+        reader = self.reader(topic, partition)
         try:
-            consumer.assign([TopicPartition(*where)])
-            await open_client(consumer, self._kafka)
-            consumer.seek(TopicPartition(*where), at)
-            while at < end:
-                for piece in await columns.fetch(consumer, [where], records=READ_RECORDS, timeout_s=0.2, as_columns=self._as_columns):
-                    at = piece.next_offset
-                    records = list(map(LogRecord, piece.offsets, piece.timestamps_ms, piece.keys, piece.values, piece.headers))
-                    while records and records[-1].offset >= end:
-                        records.pop()
-                    if records:
-                        yield records
-        except KafkaError as error:
-            raise failure(error, f"{where} cannot be read at {at}", f"Read on topic {topic}") from error
+            async for records in reader.read(start, end):
+                yield records
         finally:
-            await consumer.stop()
+            await reader.close()
+
+    def reader(self, topic: str, partition: int) -> Reader:
+        """See `Log.reader`."""
+        return KafkaReader(Partition(topic, partition), self._kafka, as_columns=self._as_columns)
 
     async def begin(self, topic: str, partition: int) -> int:
         """See `Log.begin`."""

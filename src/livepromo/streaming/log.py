@@ -42,6 +42,18 @@ class Writer(Protocol):
         ...
 
 
+class Reader(Protocol):
+    """Reads one partition again and again; going on where the last read ended costs nothing more. One read at a time."""
+
+    def read(self, start: int, end: int) -> AsyncIterator[list[LogRecord]]:
+        """Yield what `Log.read` does. Records that the log does not keep any more are left out."""
+        ...
+
+    async def close(self) -> None:
+        """Give back the connection; a later read opens another."""
+        ...
+
+
 class Log(Protocol):
     """Partitions of records, each with offsets that only grow; some offsets may be missing (compaction)."""
 
@@ -63,6 +75,10 @@ class Log(Protocol):
         Raises:
             UnavailableError: the log did not answer; what was yielded stays true.
         """
+        ...
+
+    def reader(self, topic: str, partition: int) -> Reader:
+        """Return a reader of a partition."""
         ...
 
     async def begin(self, topic: str, partition: int) -> int:

@@ -34,7 +34,7 @@ class _Waiting(NamedTuple):
     """What a caller wants to be sent, and what it waits for."""
 
     records: Sequence[OutRecord]
-    done: asyncio.Future[None]
+    done: asyncio.Future[list[int]]
 
 
 class Outbox:
@@ -99,8 +99,10 @@ class Outbox:
         except KafkaError as error:
             raise failure(error, f"topic {topic} cannot be asked for", f"Describe on topic {topic}") from error
 
-    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+    async def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> list[int]:
         """Append the records (key, value, headers) to the partition, in order, in as many batches as it takes.
+
+        Returns the offset of each, -1 where the broker has it and does not say where.
 
         A partition takes one batch at a time, so what several callers bring meanwhile goes together with the next one.
 
@@ -113,7 +115,18 @@ class Outbox:
         self._waiting.setdefault(where, []).append(waiting)
         if where not in self._sending:
             self._sending[where] = asyncio.create_task(self._send_waiting(where))
-        await waiting.done
+        return await waiting.done
+
+    async def place(self, topic: str, partition: int, records: Sequence[OutRecord]) -> list[int]:
+        """Append the records as `send` does, and return the offset of each, in ascending order: of one that stands twice, the later.
+
+        Raises what `send` raises.
+        """
+        places = await self.send(topic, partition, records)
+        while -1 in places:
+            unknown = places.index(-1)
+            places[unknown:] = await self.send(topic, partition, records[unknown:])
+        return places
 
     async def _send_waiting(self, where: tuple[str, int]) -> None:
         while together := self._waiting.pop(where, None):
@@ -122,7 +135,7 @@ class Outbox:
 
     async def _send_together(self, where: tuple[str, int], together: Sequence[_Waiting]) -> None:
         try:
-            await self._send(*where, [record for waiting in together for record in waiting.records])
+            places = await self._send(*where, [record for waiting in together for record in waiting.records])
         except Exception as error:  # noqa: BLE001 - handed to the caller whose it is
             if len(together) > 1:
                 for waiting in together:  # some may stand twice then; none is left out for another's sake
@@ -130,12 +143,15 @@ class Outbox:
             elif not together[0].done.done():
                 together[0].done.set_exception(error)
             return
+        at = 0
         for waiting in together:
             if not waiting.done.done():  # else its caller has gone
-                waiting.done.set_result(None)
+                waiting.done.set_result(places[at : at + len(waiting.records)])
+            at += len(waiting.records)
 
-    async def _send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
+    async def _send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> list[int]:
         at, largest = 0, len(records)
+        places: list[int] = []
         wait_s = RETRY_S
         while at < len(records):
             producer = self._producer
@@ -149,7 +165,7 @@ class Outbox:
                 stop += 1
             batch.close()
             try:
-                await (await producer.send_batch(batch, topic, partition=partition))
+                sent = await (await producer.send_batch(batch, topic, partition=partition))
             except MessageSizeTooLargeError as error:
                 await self._replace(producer)  # the numbering of its batches has a hole now
                 if stop - at == 1:
@@ -167,11 +183,14 @@ class Outbox:
                     raise failure(error, f"{topic}[{partition}]: sending failed", f"Write on topic {topic}") from error
                 logger.warning("%s[%d]: sending again: %r", topic, partition, error)
             else:
+                known = sent is not None and sent.offset >= 0  # not that of a repeated batch, which the broker has already
+                places += range(sent.offset, sent.offset + stop - at) if known else [-1] * (stop - at)
                 at = stop
                 wait_s = RETRY_S
                 continue
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LIMIT_S)
+        return places
 
     async def send_many(self, outputs: Mapping[tuple[str, int], Sequence[OutRecord]]) -> None:
         """Send to several (topic, partition) at once; returns when all is there. The first error is raised when all have ended."""

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, NoReturn
@@ -27,6 +28,7 @@ from livepromo.streaming.producer import Outbox
 from livepromo.telemetry import clock
 from livepromo.telemetry.health import Health, Outside, bind, last_words, measure_loop
 from livepromo.telemetry.metrics import Metrics, tzdata_version
+from livepromo.worker.calling import Calling
 from livepromo.worker.checks import dead_letter_bytes
 from livepromo.worker.connecting import kafka_of, redis_of
 from livepromo.worker.decide import DecideOwner
@@ -78,6 +80,7 @@ class Worker:
         self._running = len(stages)
         self.shared: Shared | None = None
         self.publications: Publications | None = None
+        self.calling: Calling | None = None
         self.table: RedisTable | None = None
         self.shelf: TopicShelf | None = None
         self._outside = Outside()
@@ -152,6 +155,8 @@ class Worker:
                 granted=GRANTED_TOPIC,
                 denied=DENIED_TOPIC,
                 dead_letters=settings.topic("dead-letters"),
+                webhooks=settings.topic("webhooks"),
+                dead_webhooks=settings.topic("webhooks.dead-letters"),
                 event_partitions=await outbox.partitions(settings.events),
                 candidate_partitions=await outbox.partitions(settings.topic("candidates")),
                 granted_partitions=await outbox.partitions(GRANTED_TOPIC),
@@ -175,6 +180,10 @@ class Worker:
             void = self.metrics.void_records_total.labels(topic=codes)
             self.shelf = TopicShelf(kafka_log, codes, topics.candidate_partitions, chunks, monotonic=clock.monotonic_s, void=void.inc)
             await self.shared.patiently("the catalogue", self.publications.follow)
+            if any(stage.name == "deliver" for stage in self.stages):
+                self.calling = Calling(self.shared, settings, self.end)
+                self._closing.append(self.calling.close)
+                self.calling.know(self.publications.newest)
             measuring = asyncio.create_task(measure_loop(self.metrics.loop_lag_seconds))
             self._closing.append(lambda: _cancelled(measuring))
         except Exception as error:  # noqa: BLE001 - the boundary: without these nothing can begin
@@ -211,7 +220,11 @@ class Worker:
         return DecideOwner(partition, shared, table, shelf)
 
     def _deliver_owner(self, partition: int) -> DeliverOwner:
-        return DeliverOwner(partition, self._made()[0])
+        assert self.calling is not None, "prepared before any stage takes a partition"
+        feed = next(stage.feed for stage in self.stages if stage.name == "deliver")
+        assert feed is not None
+        may_begin = partial(feed.owns, Partition(self.settings.topic("ledger"), partition))
+        return DeliverOwner(partition, self._made()[0], self.calling.partition(partition, may_begin))
 
     # -- timers: they only ask the lanes to look, and watch
 
@@ -220,13 +233,7 @@ class Worker:
             self._looked_s = clock.monotonic_s()
             if self.shared is None or self.publications is None:
                 return
-            try:
-                await self.publications.follow()
-            except UnavailableError as error:
-                log.warning("the catalogue cannot be followed: %s", error)
-                self._outside.failed()
-            except _FITS_NOT as error:
-                self.end(error)
+            await self._follow(self.publications)
             for stage in self.stages:
                 stage.lanes.look()
 
@@ -236,6 +243,8 @@ class Worker:
             shared, publications, table, shelf = self._made()
             for stage in self.stages:
                 stage.report_lag()
+            if self.calling is not None:
+                self.calling.report()
             report_windows(
                 [owner for stage in self.stages for owner in stage.owners.values() if isinstance(owner, MatchOwner)], self.metrics
             )
@@ -248,6 +257,17 @@ class Worker:
 
         self.app.timer(LOOK_S)(look)
         self.app.timer(REPORT_S)(report)
+
+    async def _follow(self, publications: Publications) -> None:
+        try:
+            await publications.follow()
+        except UnavailableError as error:
+            log.warning("the catalogue cannot be followed: %s", error)
+            self._outside.failed()
+        except _FITS_NOT as error:
+            self.end(error)
+        if self.calling is not None:
+            self.calling.know(publications.newest)
 
     async def _look_at_table(self, table: RedisTable) -> None:
         try:

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from livepromo.delivery.queue import encode_call, queued
 from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of, taken_of
 from livepromo.ledger.entries import Entry, PositionEntry, decode, encode, grant_entry, key_of
 from livepromo.ledger.folding import NOTHING_DECIDED, Progress, fold, rows_needed
@@ -13,6 +14,7 @@ from livepromo.ledger.shelf import Shelf
 from livepromo.ledger.sources import CandidateBatch, admit_all, decode_batch, remember_all
 from livepromo.ledger.table import Applied, Table, next_generation
 from livepromo.model.decisions import Candidate, Denial, Grant
+from livepromo.model.ids import GrantId
 from livepromo.streaming.errors import FencedError
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.offsets import Slice
@@ -225,7 +227,10 @@ class DecideOwner:
 
     async def _make_durable(self, grants: Sequence[tuple[int, Grant]], after: Progress, changed: dict[str, Row]) -> None:
         shared = self._shared
-        await self._append([*(grant_entry(grant, source) for source, grant in grants), self._position(after)])
+        calls = await self._append_calls([grant for _, grant in grants if grant.candidate.call is not None])
+        shared.failpoints.reach("decide.calls_appended")
+        entries = [grant_entry(grant, source, calls.get(grant.candidate.grant_id)) for source, grant in grants]
+        await self._append([*entries, self._position(after)])
         shared.failpoints.reach("decide.ledger_appended")
         before, sources = self._applied, {number: after.sources[number] for number in self._unwritten | {source for source, _ in grants}}
         assert before is not None, "the table was caught up with at take-over"
@@ -248,6 +253,14 @@ class DecideOwner:
         await shared.patiently("writing rows", write)
         self._unwritten.clear()
         shared.failpoints.reach("decide.rows_written")
+
+    async def _append_calls(self, grants: Sequence[Grant]) -> dict[GrantId, int]:
+        """Fix the calls that the grants make, before the ledger; return where each stands. Without a record of the ledger it is void."""
+        if not grants:
+            return {}
+        records = [(grant.candidate.grant_id.encode(), encode_call(queued(grant)), ()) for grant in grants]
+        places = await self._shared.outbox.place(self._shared.topics.webhooks, self.partition, records)
+        return {grant.candidate.grant_id: place for grant, place in zip(grants, places, strict=True)}
 
     def _position(self, after: Progress) -> PositionEntry:
         named = {number: (after.sources[number].epoch, after.sources[number].durable) for number in self._unwritten}

@@ -1,4 +1,4 @@
-"""The deliver stage of one partition: the ledger → `reward-granted`, at least once, by grant id."""
+"""The deliver stage of one partition: the ledger → `reward-granted` and calls to endpoints, at least once, by grant id."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from livepromo.model.ids import partition_of
 from livepromo.streaming.journal import MARKER, unseal
 from livepromo.streaming.offsets import Slice
 from livepromo.telemetry import clock
+from livepromo.worker.calls import Named, PartitionCalls
 from livepromo.worker.match import Sent
 from livepromo.worker.shared import Shared
 
@@ -16,14 +17,19 @@ _home_of = lru_cache(maxsize=65_536)(partition_of)
 
 
 class DeliverOwner:
-    """Relays one partition of the ledger. Its place is the group's commit; what is relayed twice is the same, byte for byte."""
+    """Relays one partition of the ledger. Its place is the group's commit; what is relayed twice is the same, byte for byte.
 
-    def __init__(self, partition: int, shared: Shared) -> None:
-        self.partition, self._shared = partition, shared
+    `calls` are told which grants make calls; they have a place of their own, and nothing here waits for them.
+    """
+
+    def __init__(self, partition: int, shared: Shared, calls: PartitionCalls | None = None) -> None:
+        self.partition, self._shared, self._calls = partition, shared, calls
         self._newest_epoch = -1  # a record that names an older one, behind a newer owner's marker, is void
 
-    async def take_over(self, committed: int | None = None) -> int | None:  # noqa: ARG002 - the feed starts there
+    async def take_over(self, committed: int | None = None) -> int | None:
         """Start where the group stands, or at the beginning of the ledger."""
+        if self._calls is not None:
+            await self._calls.start(committed or 0)
         return None
 
     async def keep(self) -> int | None:
@@ -36,6 +42,7 @@ class DeliverOwner:
         topics = self._shared.topics
         sent: Sent = {}
         received: list[int] = []
+        named: list[Named] = []
         for offset, key, value in zip(piece.offsets, piece.keys, piece.values, strict=True):
             assert value is not None, f"the ledger's record {offset} has no value"
             epoch, payload = unseal(value)
@@ -57,11 +64,15 @@ class DeliverOwner:
             )
             number = _home_of(entry.user, topics.granted_partitions)
             sent.setdefault((topics.granted, number), []).append((entry.user.encode(), entry.body, headers))
+            if entry.call is not None:
+                named.append(Named(offset, entry.call, entry.grant_id))
             if entry.received_ms is not None:
                 received.append(entry.received_ms)
         if sent:
             await self._shared.outbox.send_many(sent)
         self._shared.failpoints.reach("deliver.published")
+        if self._calls is not None:
+            self._calls.named(piece.first_offset, piece.next_offset, named)
         now_ms = clock.wall_ms()
         observe = self._shared.metrics.event_to_grant_seconds.observe
         for received_ms in received:
@@ -71,7 +82,11 @@ class DeliverOwner:
         """Nothing is due on an idle partition."""
 
     async def leave(self) -> None:
-        """Nothing to say: the feed commits."""
+        """Say what became of calls; how far grants are relayed, the feed commits."""
+        if self._calls is not None:
+            await self._calls.leave()
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Let go of the calls."""
+        if self._calls is not None:
+            await self._calls.close()

@@ -155,6 +155,7 @@ class MatchOwner:
         state = self.state
         if piece.next_offset <= state.position.offset:
             return
+        await self._take_what_is_due()  # what an owner before us began comes before anything that is read
         start = bisect_left(piece.offsets, state.position.offset)
         values, keys = piece.values[start:], piece.keys[start:]
         format_ = self._shared.format
@@ -372,10 +373,14 @@ class MatchOwner:
         state, horizons = self.state, self._shared.horizons
         users, at = users_of(state, send), 0
         while True:
-            place = Position(state.position.offset, state.position.step + 1)  # behind the entry
-            changes, count = visit(state, horizons, send, users[at : at + USERS_AT_ONCE], place, left=len(users) - at)
+            offset, step = state.position
+            # An owner before us may have ended behind its entry: what it sent of that visit is known again at the same place alone.
+            begun = state.entries.get(Position(offset, step - 1))
+            most, place = (begun.users, state.position) if isinstance(begun, Visit) else (USERS_AT_ONCE, Position(offset, step + 1))
+            changes, count = visit(state, horizons, send, users[at : at + most], place, left=len(users) - at)
             done = changes.sent[send.offer.campaign].done
-            await self._enter(Visit(send.offer.campaign, count, done), "visit.entry_appended")
+            if place != state.position:
+                await self._enter(Visit(send.offer.campaign, count, done), "visit.entry_appended")
             await self._decided(changes)
             at += count
             if done or await self._take_publications():

@@ -18,3 +18,10 @@ class Outbox(Protocol):
         Waits while Kafka is away. Some may be appended twice, or appended though this raises.
         """
         ...
+
+    async def place(self, topic: str, partition: int, records: Sequence[OutRecord]) -> Sequence[int]:
+        """Append records to a partition as `send_many` does, and return the offset of each, in ascending order.
+
+        One that was appended twice has one of the two.
+        """
+        ...

@@ -36,6 +36,8 @@ class Topics:
     granted: str
     denied: str
     dead_letters: str
+    webhooks: str
+    dead_webhooks: str
     event_partitions: int
     candidate_partitions: int
     granted_partitions: int

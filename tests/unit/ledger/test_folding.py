@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from livepromo.ledger.deciding import decide
@@ -88,3 +89,10 @@ def test_a_source_that_an_entry_does_not_name_stays_as_it_was() -> None:
     _, after = fold([PositionEntry(20, {0: (9, Position(1, 0))})], {}, before)
     assert after == Progress(20, {0: Source(9, Position(1, 0), {}), 1: Source(3, Position(5, 0), {})})
     assert before == Progress(10, {1: Source(3, Position(5, 0), {})})
+
+
+def test_a_ledger_from_before_grants_made_calls_is_still_read() -> None:
+    entry = a_grant_entry()
+    *before, call = msgspec.msgpack.decode(encode(entry)[1:])
+    assert call is None
+    assert decode(b"\x01" + msgspec.msgpack.encode(before)) == entry

@@ -36,11 +36,11 @@ def test_a_batch_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("value", [b"\x01" + encode_batch(a_batch(1))[1:], b"\xff", b"{}"])
 def test_a_batch_of_another_format_is_refused_with_its_version_and_what_to_do(value: bytes) -> None:
-    with pytest.raises(FormatError, match=f"format version {value[0]}.*reads 2.*upgrade"):
+    with pytest.raises(FormatError, match=f"format version {value[0]}.*reads 3.*upgrade"):
         decode_batch(value)
 
 
-@pytest.mark.parametrize("value", [b"\x02", b"\x02\xc0", encode_batch(a_batch(1))[:-9]])
+@pytest.mark.parametrize("value", [b"\x03", b"\x03\xc0", encode_batch(a_batch(1))[:-9]])
 def test_a_batch_that_is_cut_or_something_else_is_refused(value: bytes) -> None:
     with pytest.raises(FormatError, match="does not read"):
         decode_batch(value)

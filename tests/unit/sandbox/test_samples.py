@@ -34,7 +34,7 @@ def test_within_a_minute_every_campaign_grants_and_a_budget_of_each_kind_is_spen
     for seed in (1, 2, 3):
         decided = _decided(tmp_path, seed).campaigns
         assert {name for name, one in decided.items() if one.grants} == {
-            "welcome", "cashback", "spend-and-earn", "lucky-review", "early-birds", "book-club",
+            "welcome", "cashback", "spend-and-earn", "lucky-review", "early-birds", "book-club", "thank-you",
         }  # fmt: skip
         spent = {name for name, one in decided.items() if any(denial.reason == Reason.CAMPAIGN_BUDGET for denial in one.denials.values())}
         assert {"early-birds", "cashback"} <= spent

@@ -21,7 +21,7 @@ from livepromo.worker.watching import report_campaigns, shown_state
 from unit.engine.builders import GROCERY, T0, a_campaign, a_coupon, a_voucher, an_item, publish, some_credits, supplies
 
 COUNT = 4
-TOPICS = Topics("events", "state", "candidates", "ledger", "granted", "denied", "dead-letters", 1, COUNT, 1, 1)
+TOPICS = Topics("events", "state", "candidates", "ledger", "granted", "denied", "dead-letters", "webhooks", "dead-webhooks", 1, COUNT, 1, 1)
 LIST = "voucher_list/amazon/Holiday"
 CATALOGUE = publish(
     Catalogue(),

@@ -44,7 +44,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.now_s, self.log, self.outbox = 0.0, MemoryLog(), Sent()
-        topics = Topics("events", "state", "candidates", "ledger", "granted", "denied", "dead", 1, 1, 1, 1)
+        topics = Topics("events", "state", "candidates", "ledger", "granted", "denied", "dead", "webhooks", "dead-webhooks", 1, 1, 1, 1)
         self.shared = Shared(
             topics=topics,
             log=self.log,

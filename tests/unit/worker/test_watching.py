@@ -46,7 +46,19 @@ class AwayTable(MemoryTable):
 @pytest.fixture
 def shared() -> Shared:
     topics = Topics(
-        "e", "s", "c", "l", "g", "d", "x", event_partitions=8, candidate_partitions=PARTITIONS, granted_partitions=8, denied_partitions=8
+        "e",
+        "s",
+        "c",
+        "l",
+        "g",
+        "d",
+        "x",
+        "w",
+        "y",
+        event_partitions=8,
+        candidate_partitions=PARTITIONS,
+        granted_partitions=8,
+        denied_partitions=8,
     )
     nothing: Any = None
     return Shared(
