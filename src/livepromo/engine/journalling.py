@@ -11,6 +11,7 @@ from livepromo.engine.entries import CatalogueTaken, ControlEntry, Tick
 from livepromo.engine.entries import decode as decode_entry
 from livepromo.engine.entries import encode as encode_entry
 from livepromo.engine.parts import (
+    ERASED,
     MEMORY,
     SENT,
     WHO,
@@ -46,6 +47,7 @@ class PositionPart(msgspec.Struct, frozen=True, array_like=True):
 
 
 _position_part = msgspec.msgpack.Decoder(PositionPart).decode
+_offset = msgspec.msgpack.Decoder(int).decode
 _sent = msgspec.msgpack.Decoder(Sent).decode
 
 
@@ -154,6 +156,11 @@ def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPar
     elif key.startswith(SENT):
         assert payload is not None, "how far a campaign has been sent is never forgotten"
         state.sent[CampaignId(key[len(SENT) :].decode())] = _sent(unversioned(payload))
+    elif key.startswith(ERASED):
+        if payload is None:
+            state.erased.pop(key[len(ERASED) :], None)
+        else:
+            state.erased[key[len(ERASED) :]] = _offset(unversioned(payload))
     elif key.startswith(_IDS):
         hour = int(key.split(b":")[1])
         keys = state.id_parts.setdefault(hour, {})

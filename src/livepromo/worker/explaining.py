@@ -12,6 +12,7 @@ from livepromo.documents.catalogue import Catalogue
 from livepromo.engine.entries import CatalogueTaken
 from livepromo.engine.explaining import Counter, Seen, counters
 from livepromo.engine.journalling import concerns, restore_part
+from livepromo.engine.limits import row_of_user
 from livepromo.engine.owing import home_of
 from livepromo.engine.state import State
 from livepromo.ledger.entries import GrantEntry
@@ -110,7 +111,7 @@ async def read_counters(  # noqa: PLR0913, PLR0917 - of whom, of what, as of whe
     """Return what the table has counted of a user. Raises the table's UnavailableError."""
     found: list[Counter] = []
     for campaign in sorted(campaigns):
-        name, partition = f"{campaign}/{user}", homes[campaign]
+        name, partition = row_of_user(campaign, user), homes[campaign]
         applied, _ = await table.progress(partition)
         rows = {} if applied is None else (await table.read(partition, applied.generation, [name]))[1]
         found += counters(catalogue.entries[f"campaign/{campaign}"], catalogue, user, rows.get(name, {}), at_ms)
