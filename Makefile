@@ -30,6 +30,7 @@ bench: setup java redis
 	$(RUN)python -m benchmarks.throughput $(ARGS)
 	$(RUN)python -m benchmarks.latency
 	$(RUN)python -m benchmarks.rebuild
+	$(RUN)python -m benchmarks.users
 	$(RUN)python -m benchmarks.core
 	$(RUN)python -m benchmarks.relay
 	$(RUN)python -m benchmarks.webhooks

@@ -18,6 +18,7 @@ from livepromo.documents.reading import documents_of
 from livepromo.documents.references import check_documents
 from livepromo.engine import erasing, partition, sweeping
 from livepromo.engine.horizons import Horizons
+from livepromo.model.time import FOREVER_MS
 from livepromo.simulation import run
 from livepromo.simulation.run import Simulation, decision_line, run_recorded
 from property.restated import GRACE, OPEN_WINDOWS, Recount
@@ -49,7 +50,6 @@ def by_engine(
     read, problems = check_content(json.dumps(documents).encode(), "drawn.json", "UTC")
     problems += check_documents(read, None, now_ms=None, strict=False)
     assert not [problem.text for problem in problems if problem.severity == "error"]
-    assert not lists
     simulation = Simulation(Horizons(grace_ms=grace, open_windows=open_windows), {pool: tuple(some) for pool, some in codes.items()})
     meant, texts = documents_of(read), (sent.line for sent in lines)
     with (
@@ -58,7 +58,7 @@ def by_engine(
         patch.object(sweeping, "BATCH_BYTES", batch_bytes),
         patch.object(erasing, "BATCH_BYTES", batch_bytes),
     ):
-        decisions = list(run_recorded(simulation, meant, texts) if until is None else run_recorded(simulation, meant, texts, until))
+        decisions = list(run_recorded(simulation, meant, texts, FOREVER_MS if until is None else until, lists=lists))
     found = [(kind, body) for _, [(kind, body)] in map(tree_of, map(decision_line, decisions))]
     summary = simulation.summary
     return found, Counter(summary.dead) + Counter(taken=summary.taken, repeat=summary.repeats, ignored=summary.ignored)

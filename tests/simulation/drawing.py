@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from livepromo.documents.catalogue import Intervention, Publication, Verb
 from livepromo.model.amounts import Rounding
-from livepromo.model.audiences import Sample
+from livepromo.model.audiences import AllOf, AnyOf, Audience, Back, Count, Did, DidNot, HasProperty, InSegment, NoneOf, OnList, Sample
 from livepromo.model.conditions import Condition, Op
 from livepromo.model.documents import (
     Budget,
@@ -21,14 +21,21 @@ from livepromo.model.documents import (
     Fact,
     FactOf,
     Flat,
+    FromList,
     Literal,
     Live,
     MetadataRow,
     OnInsufficient,
+    Past,
     Per,
     Percent,
     Points,
     Recurrence,
+    Retrigger,
+    Same,
+    Segment,
+    Unless,
+    UserList,
     UserProperty,
     Validity,
     Wallet,
@@ -38,6 +45,7 @@ from livepromo.model.documents import (
 from livepromo.model.ids import CampaignId, partition_of
 
 EVENTS = ("Charged", "Viewed", "Rated")
+WITHIN_MS = (1_000, 2_000, 5_000, 20_000, 3_600_000)
 POOL = "spring"
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -63,11 +71,63 @@ class Author:
         apart = Random(f"codes {now_ms}")
         self.codes = tuple(f"code-{number}" for number in range(apart.choice((0, 3, 10, 30, 500))))
         self._caps = apart.choice((None, 1, 3)), apart.choice((None, 5, 20))
+        # So is all that windows, sends and audiences say.
+        self._behaviour = Random(f"behaviour {now_ms}")
+        self.audiences = self._behaviour.random() < 0.5
+        self._wheres: dict[str, tuple[tuple[Condition, ...], ...]] = {}
 
     def first(self) -> Publication:
         """Return what is published at the beginning."""
         campaigns = [self._campaign(f"c{number}", None) for number in range(self._campaigns)]
-        return self._publication([*self._wallets, *campaigns, *self._drawing_on_a_pool()])
+        sends = [self._sent(f"s{number}") for number in range(self._behaviour.choice((0, 0, 1, 2)))]
+        fed = [Segment("loyal"), UserList("vip")]
+        return self._publication([*self._wallets, *fed, *campaigns, *sends, *self._drawing_on_a_pool()])
+
+    def _sent(self, name: str) -> Campaign:
+        """Return a campaign that is sent once."""
+        rnd = self._behaviour
+        qualify = rnd.choice((Past(), Past(), FromList("vip")))
+        who = self._audience(2) or Sample(rnd.choice((50_000, 90_000)))
+        send_ms = None if rnd.random() < 0.2 else self._now_ms + rnd.choice((rnd.randint(0, 6_000), rnd.randint(0, 2 * HOUR_MS)))
+        reward = Points(rnd.choice(self._wallets).id, Flat(rnd.randint(1, 9) * 1_000), metadata=self._metadata(rnd))
+        return Campaign(CampaignId(name), "UTC", qualify, reward, who=who, when=When(send_ms=send_ms))
+
+    def _audience(self, deepest: int) -> Audience | None:
+        rnd, roll = self._behaviour, self._behaviour.random()
+        if deepest == 2 and roll < 0.3:
+            return None
+        if deepest and roll < 0.55:
+            members = tuple(one for one in (self._audience(deepest - 1) for _ in range(rnd.randint(1, 3))) if one is not None)
+            return rnd.choice((AllOf, AnyOf, NoneOf))(members or (InSegment("loyal"),))
+        within = rnd.choice((None, None, Back(2_000), Back(HOUR_MS)))
+        where = rnd.choice(((), (Condition("Amount", Op.GTE, (20,)),)))
+        done = (
+            Did((rnd.choice(EVENTS),), where, Count(rnd.choice((Op.GTE, Op.LT, Op.EQ)), (rnd.randint(1, 4),)), within),
+            DidNot(EVENTS[: rnd.randint(1, 2)], where, within),
+        )
+        return rnd.choice((
+            InSegment("loyal"),
+            OnList("vip"),
+            HasProperty(Condition("tier", Op.EQ, (rnd.choice(("a", 7)),))),
+            HasProperty(Condition("tier", Op.NOT_EXISTS)),
+            Sample(rnd.choice((50_000, 90_000))),
+            *(done if self.audiences and not self._revisions else ()),  # what was done before a publication would have to be read anew
+        ))  # fmt: skip
+
+    def _live(self, name: str, event: str, before: Live | None) -> Live:
+        """Return what qualifies for a campaign, half of them by what is not done."""
+        rnd = self._behaviour
+        if before is None and rnd.random() < 0.5:
+            self._wheres[name] = (), rnd.choice(((), (Condition("Amount", Op.GTE, (20,)),)))
+            same = rnd.choice(((), (), (Same("plan", "plan"),)))
+            grace_ms = rnd.choice((None, 1_000, 1_000, 2_000, 10_000))
+            others = tuple(dict.fromkeys(rnd.choices(EVENTS, k=rnd.randint(1, 2))))
+        elif before is not None and before.unless is not None:
+            same, grace_ms, others = before.same, before.unless.grace_ms, before.unless.events
+        else:
+            return Live(event, self._where(self._rnd))
+        unless = Unless(others, rnd.choice(WITHIN_MS), rnd.choice(self._wheres[name]), grace_ms)
+        return Live(event, self._where(rnd) if rnd.random() < 0.3 else (), unless, same, rnd.choice(tuple(Retrigger)))
 
     def _drawing_on_a_pool(self) -> list[Document]:
         """Return two campaigns that share a pool of codes, and its coupon."""
@@ -82,6 +142,10 @@ class Author:
         self._now_ms = now_ms
         names = sorted(key for key in self._documents if key.startswith("campaign/c") and key != "campaign/c-last")
         name = rnd.choice(names).removeprefix("campaign/")
+        sent = sorted(key.removeprefix("campaign/") for key in self._documents if key.startswith("campaign/s"))
+        if sent and self._behaviour.random() < 0.25:
+            verb = self._behaviour.choice((Verb.PAUSE, Verb.PAUSE, Verb.RESUME, Verb.RESUME, Verb.RESUME, Verb.STOP))
+            return Intervention("cli", verb, CampaignId(self._behaviour.choice(sent)))
         roll = rnd.random() * (0.5 if self._campaigns == 1 else 1.0)
         if roll < 0.15 + 0.1 * (self._campaigns == 1):
             return Intervention("cli", Verb.PAUSE, CampaignId(name))
@@ -122,7 +186,9 @@ class Author:
     def _campaign(self, name: str, before: Campaign | None) -> Campaign:
         rnd = self._rnd
         wallet = next(w for w in self._wallets if w.id == before.reward.wallet) if before else rnd.choice(self._wallets)
-        event = before.qualify.event if before else rnd.choice(EVENTS[: rnd.choice((1, 3))])
+        live = before.qualify if before else None
+        assert live is None or isinstance(live, Live)
+        event = live.event if live else rnd.choice(EVENTS[: rnd.choice((1, 3))])
         zone = before.timezone if before else rnd.choice(("UTC", "Asia/Kolkata", "America/New_York"))
         grain = int(10 ** (3 - wallet.decimals))
         binding = rnd.random() < 0.6
@@ -142,10 +208,16 @@ class Author:
         user_milli = milli(20, 50) if binding and rnd.random() < 0.4 else None
         expiry = rnd.random()
         now_ms = self._now_ms
+        when = When(
+            now_ms + rnd.randint(-DAY_MS, 5_000) if rnd.random() < 0.15 else None,
+            now_ms + rnd.randint(6_000, 2 * DAY_MS) if rnd.random() < 0.1 else None,
+        )
+        # What comes outside of a campaign's time is not remembered for the sake of a revision that changes it.
+        lasting = before is not None and live is not None and live.unless is not None
         return Campaign(
             id=CampaignId(name),
             timezone=zone,
-            qualify=Live(event, self._where()),
+            qualify=self._live(name, event, live),
             reward=Points(
                 wallet=wallet.id,
                 earn=earn,
@@ -158,18 +230,15 @@ class Author:
                 ),
                 budget=Budget(campaign_milli, user_milli),
                 on_insufficient=rnd.choice(tuple(OnInsufficient)) if campaign_milli or user_milli else OnInsufficient.REJECT,
-                metadata=self._metadata(),
+                metadata=self._metadata(rnd),
             ),
-            who=Sample(rnd.choice((50_000, 90_000))) if rnd.random() < 0.2 else None,
-            when=When(
-                now_ms + rnd.randint(-DAY_MS, 5_000) if rnd.random() < 0.15 else None,
-                now_ms + rnd.randint(6_000, 2 * DAY_MS) if rnd.random() < 0.1 else None,
-            ),
+            who=before.who if before else self._audience(2) if self._behaviour.random() < 0.5 else None,
+            when=before.when if before is not None and lasting else when,
             name=f"campaign {name}" if rnd.random() < 0.5 else None,
         )
 
-    def _where(self) -> tuple[Condition, ...]:
-        rnd = self._rnd
+    @staticmethod
+    def _where(rnd: Random) -> tuple[Condition, ...]:
         possible = (
             Condition("Amount", Op.GTE, (rnd.choice((1, 5, 20)),)),
             Condition("Amount", Op.LT, (rnd.choice((50, 150)),)),
@@ -182,7 +251,8 @@ class Author:
         )
         return tuple(rnd.sample(possible, rnd.choice((0, 0, 0, 0, 1, 2))))
 
-    def _metadata(self) -> tuple[MetadataRow, ...]:
+    @staticmethod
+    def _metadata(rnd: Random) -> tuple[MetadataRow, ...]:
         possible = (
             MetadataRow("promo", Literal("festival")),
             MetadataRow("amount", EventProperty("Amount")),
@@ -192,7 +262,7 @@ class Author:
             MetadataRow("grant", FactOf(Fact.GRANT_ID)),
             MetadataRow("when", FactOf(Fact.EVENT_TS)),
         )
-        return tuple(self._rnd.sample(possible, self._rnd.randint(0, 4)))
+        return tuple(rnd.sample(possible, rnd.randint(0, 4)))
 
 
 class Drawn(NamedTuple):
@@ -225,9 +295,9 @@ class Traffic:
             drawn = self._event(now_ms)
             self._before.append(drawn)
             return drawn
-        if roll < 0.82:
+        if roll < 0.80:
             return self._repeat(self._rnd.choice(self._before[-40:]))
-        if roll < 0.91:
+        if roll < 0.92:
             return self._about_a_user(now_ms)
         return self._hostile(now_ms)
 
@@ -277,8 +347,9 @@ class Traffic:
             properties = {"tier": rnd.choice(("a", "b", 7, None)), "age": rnd.choice((1, None))}
             value = {"type": "profile", "user": user, "ts": ts, "properties": properties}
             return Drawn(json.dumps(value).encode(), self._home(user), "profile", user, ts, properties=properties)
-        value = {"type": "segment", "user": user, "ts": ts, "segment": "loyal", "member": rnd.random() < 0.5}
-        return Drawn(json.dumps(value).encode(), self._home(user), "segment", user, ts, properties={"member": value["member"]})
+        segment = rnd.choice(("loyal", "list/vip"))
+        value = {"type": "segment", "user": user, "ts": ts, "segment": segment, "member": rnd.random() < 0.6}
+        return Drawn(json.dumps(value).encode(), self._home(user), "segment", user, ts, segment, properties={"member": value["member"]})
 
     def _hostile(self, now_ms: int) -> Drawn:
         rnd = self._rnd

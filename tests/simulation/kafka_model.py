@@ -74,6 +74,7 @@ class Kafka:
         self._scheduler = scheduler
         self._partitions: dict[tuple[str, int], PartitionLog] = {}
         self._sequence = 0
+        self.ahead_ms: dict[str, int] = {}  # by how much the clock of the broker that leads a topic is ahead of the others
         self.refused = 0  # appends of older owners
 
     def of(self, topic: str, partition: int) -> PartitionLog:
@@ -87,7 +88,7 @@ class Kafka:
         self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]], by: str
     ) -> Appended:
         """Append a batch."""
-        held, now_ms = self.of(topic, partition), self._scheduler.now_ms
+        held, now_ms = self.of(topic, partition), self._scheduler.now_ms + self.ahead_ms.get(topic, 0)
         first = held.end
         for key, value, headers in records:
             self._sequence += 1
@@ -202,6 +203,15 @@ class ModelLog:
         held = self.kafka.of(topic, partition)
         begin: int = await Call(lambda: held.begin, self._fate(), lambda: UnavailableError("no answer"))
         return begin
+
+    async def at_time(self, topic: str, partition: int, instant_ms: int) -> int:
+        held = self.kafka.of(topic, partition)
+
+        def first() -> int:
+            return next((record.offset for record in held.records if record.timestamp_ms >= instant_ms), held.end)
+
+        offset: int = await Call(first, self._fate(), lambda: UnavailableError("no answer"))
+        return offset
 
     async def end(self, topic: str, partition: int) -> int:
         held = self.kafka.of(topic, partition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 from typing import Protocol
@@ -64,10 +65,38 @@ class Steps(Failpoints):
         self._reach(step)
 
 
+class Answers:
+    """What the feed of a partition knows of its end: every answer of the broker, as it arrived, and when the feed saw the last three.
+
+    The next is asked for as soon as one has arrived; the feed sees only the newest that has, some time later. A process that is frozen
+    finds an answer that is old, and sees it as of now.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._arrived = 0
+        self.end = -1
+        self.seen: deque[tuple[int, float]] = deque(maxlen=3)
+
+    def arrive(self, end: int) -> None:
+        """Take an answer."""
+        self._arrived, self.end = self._arrived + 1, end
+
+    def see(self) -> None:
+        """Have the feed look."""
+        if self._arrived and (not self.seen or self.seen[-1][0] != self._arrived):
+            self.seen.append((self._arrived, self._monotonic()))
+
+    def complete_until_s(self) -> float | None:
+        """Return the instant before which nothing was appended that lies behind `end`."""
+        return self.seen[0][1] if len(self.seen) == self.seen.maxlen else None
+
+
 class Driver:
     """The lane of one partition of one stage, as `Stage` drives it."""
 
-    def __init__(self, stage: str, number: int, owner: Owner) -> None:
+    def __init__(self, stage: str, number: int, owner: Owner, answers: Answers) -> None:
+        self.answers = answers
         self.stage, self.number, self.owner = stage, number, owner
         self.offset = -1  # from which the next slice is read; -1 while taking over
         self.revoked = self.rebalanced = self.leaves = False
@@ -85,7 +114,8 @@ class WorkerProcess(Process):
         self.suspected = False  # the group has given its partitions to others
         self.late_to_notice = False
         self.ending = False
-        self.armed: str | None = None  # what happens to it, so many steps from now
+        self.armed: str | None = None  # what happens to it, so many steps from now, or before at this one
+        self.armed_at = ""
         self.countdown = 0
         self.steps = Steps(lambda step: world.reached(self, step))
         self.log = ModelLog(world.kafka, world.faults, world.scheduler, self, self.steps.reach, world.slow)

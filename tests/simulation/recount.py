@@ -21,6 +21,9 @@ from simulation.world import World
 LIMIT_REASONS = ("user_total", "user_day", "user_week", "user_month", "campaign_limit", "user_budget", "campaign_budget")
 _POOL = f"coupon/{POOL}"
 
+Name = tuple[str, int]
+"""What a partition owes, and which partition."""
+
 
 class Granted(NamedTuple):
     """A grant as the ledger has it."""
@@ -55,37 +58,40 @@ def judge(world: World) -> Judgement:
     problems: list[str] = []
     catalogues = publications(world)
     counted = [count(world, number, catalogues) for number in range(world.topics.event_partitions)]
-    owed = {name: one for partition in counted for name, one in partition.owed.items()}
+    # A send may owe a user in several partitions, where records of the user went astray: once is granted.
+    owed = {(name, one.partition): one for partition in counted for name, one in partition.owed.items()}
     ledgers = [ledger_of(world, number) for number in range(world.topics.candidate_partitions)]
+    campaigns = {name: one.campaign.id for (name, _), one in owed.items()}
     bound: set[str] = set()
     for number, ledger in enumerate(ledgers):
         problems += _judge_ledger(world, number, ledger, owed, bound)
     grants = {one.name: one.body for ledger in ledgers for one in ledger}
+    problems += [problem for partition in counted for problem in partition.problems]
     problems += _judge_relayed(world, grants)
     problems += _judge_order(world, counted)
     problems += _judge_dead(world, counted)
     problems += _judge_denials(world, counted, owed, grants)
     problems += _judge_owners(world, counted)
-    return Judgement(problems, {name: (owed[name].campaign.id, body) for name, body in grants.items() if name in owed}, bound)
+    return Judgement(problems, {name: (campaigns[name], body) for name, body in grants.items() if name in campaigns}, bound)
 
 
-def _judge_ledger(world: World, number: int, ledger: list[Granted], owed: dict[str, Owed], bound: set[str]) -> list[str]:
+def _judge_ledger(world: World, number: int, ledger: list[Granted], owed: dict[Name, Owed], bound: set[str]) -> list[str]:
     problems, used = [], defaultdict[str, Used](Used)
     names = Counter(one.name for one in ledger)
     problems += [f"ledger[{number}] grants {name} {times} times" for name, times in names.items() if times > 1]
     missing = [
         (name, one)
-        for name, one in owed.items()
+        for (name, _), one in owed.items()
         if name not in names and partition_of(home_of(one), world.topics.candidate_partitions) == number
     ]
     codes = list(world.author.codes)  # those left of the pool
     for granted in ledger:
-        one = owed.get(granted.name)
+        one = owed.get((granted.name, granted.source))
         if one is None:
             problems.append(f"ledger[{number}] grants {granted.name}, which is not owed: {granted.body!r}")
             continue
         # Candidates of one source come in its order, so what is missing was refused before anything later of its source was granted.
-        due = [(n, m) for n, m in missing if m.campaign.id == one.campaign.id and m.partition == one.partition and m.offset < one.offset]
+        due = [(n, m) for n, m in missing if m.campaign.id == one.campaign.id and m.partition == one.partition and m.place < one.place]
         for name, late in due:
             missing.remove((name, late))
             problems += _judge_missing(number, name, late, used[late.campaign.id], bound, codes)
@@ -95,8 +101,8 @@ def _judge_ledger(world: World, number: int, ledger: list[Granted], owed: dict[s
         units = mine.given(one)
         if units != one.units:
             bound.add(one.campaign.id)
-        if units != granted.units or one.partition != granted.source:
-            problems.append(f"ledger[{number}] grants {granted.units} of {units} from {granted.source} for {granted.name}")
+        if units != granted.units:
+            problems.append(f"ledger[{number}] grants {granted.units} of {units} for {granted.name}")
         expected = _expected(one, granted.units)
         if draws(one):
             expected["reward"]["code"] = codes.pop(0) if codes else "none is left"
@@ -172,24 +178,31 @@ def _judge_order(world: World, counted: list[Counted]) -> list[str]:
     for number in range(world.topics.candidate_partitions):
         for ever in world.kafka.of("candidates", number).ever:
             assert ever.record.value is not None
-            for candidate in msgspec.msgpack.decode(ever.record.value[1:])[3]:
-                first.setdefault(("candidate", candidate[0]), ever.sequence)
+            source, _, _, candidates, *_ = msgspec.msgpack.decode(ever.record.value[1:])
+            for candidate in candidates:
+                first.setdefault(("candidate", (candidate[0], source)), ever.sequence)
     for ever in world.kafka.of("dead-letters", 0).ever:
         headers = dict(ever.record.headers)
         first.setdefault(("dead", (int(headers["partition"]), int(headers["offset"]))), ever.sequence)
     for ever in world.kafka.of("denied", 0).ever:
         first.setdefault(("denial", _denial(ever)[0]), ever.sequence)
+    # A denial does not say which partition it is of: where several owe the same it may be any's.
+    of_many = Counter(("denial", one.body) for partition in counted for one in partition.refused)
     for number, partition in enumerate(counted):
-        due: list[tuple[int, tuple[str, Any]]] = [(one.offset, ("candidate", name)) for name, one in partition.owed.items()]
-        due += [(offset, ("dead", (number, offset))) for _, offset in partition.dead]
-        due += [(one.offset, ("denial", one.body)) for one in partition.refused]
+        due: list[tuple[int, int, tuple[str, Any]]] = []
+        due += [(one.offset, one.behind, ("candidate", (name, number))) for name, one in partition.owed.items()]
+        due += [(offset, 0, ("dead", (number, offset))) for _, offset in partition.dead]
+        due += [(one.offset, one.behind, ("denial", one.body)) for one in partition.refused]
         positions = _durable(world, number)
-        for offset, what in sorted(due, key=lambda one: one[0]):
-            behind = next((sequence for sequence, position in positions if position > offset), None)
+        last = positions[-1][0] if positions else -1
+        for offset, entered, what in due:
+            behind = next((sequence for sequence, position in positions if position > offset), last if entered else -1)
             if what not in first:
                 problems.append(f"events[{number}]@{offset} owes {what}, which is in no topic")
-            elif behind is None or behind < first[what]:
+            elif behind < first[what]:
                 problems.append(f"events[{number}]@{offset}: the position stood in `state` before {what}")
+            elif first[what] < entered and of_many[what] < 2:
+                problems.append(f"events[{number}]@{offset}: {what} stood in a topic before the control entry that made it due")
     return problems
 
 
@@ -236,21 +249,22 @@ def _denial(ever: Ever) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (said["campaign"], said["revision"], said["user"], said["decided_at"], cause, said["reason"]), said
 
 
-def _judge_denials(world: World, counted: list[Counted], owed: dict[str, Owed], grants: dict[str, bytes]) -> list[str]:
+def _judge_denials(world: World, counted: list[Counted], owed: dict[Name, Owed], grants: dict[str, bytes]) -> list[str]:
     due = {one.body for partition in counted for one in partition.refused}
     known = {
-        (one.campaign.id, one.body["revision"], one.user, one.time_ms, tuple(one.body["cause"].items())): name for name, one in owed.items()
+        (one.campaign.id, one.body["revision"], one.user, one.time_ms, tuple(one.body["cause"].items())): (name, one)
+        for (name, _), one in owed.items()
     }
     problems, said, superseded = [], set(), _superseded(world)
     for ever in world.kafka.of("denied", 0).ever:
         body, whole = _denial(ever)
-        name = known.get(body[:5])
+        name, one = known.get(body[:5], ("", None))
         limited = body[5] in LIMIT_REASONS and "limit" in whole and "used" in whole
-        if name is not None and (limited or (draws(owed[name]) and body[5] == "codes_exhausted")):
+        if one is not None and (limited or (draws(one) and body[5] == "codes_exhausted")):
             said.add(name)
         elif body not in due and not superseded(ever):
             problems.append(f"reward-denied has {body}, which is not due")
-    problems += [f"{name} is neither granted nor denied" for name in owed.keys() - grants.keys() - said]
+    problems += [f"{name} is neither granted nor denied" for name in {name for name, _ in owed} - grants.keys() - said]
     return problems
 
 
@@ -259,10 +273,12 @@ def _judge_owners(world: World, counted: list[Counted]) -> list[str]:
     problems = []
     for number, state in world.states.items():
         partition = counted[number]
-        profiles = {user: {k: v for k, v in known.items() if v is not None} for user, known in partition.profiles.items()}
-        found = {user: known for user in state.users if (known := state.user(user).properties)}
-        if found != {user: known for user, known in profiles.items() if known}:
-            problems.append(f"the last owner of events[{number}] knows the profiles {found} instead of {profiles}")
+        found = {user: state.user(user).properties for user in state.users}
+        if found != partition.profiles:
+            problems.append(f"the last owner of events[{number}] knows the profiles {found} instead of {partition.profiles}")
+        windows = {campaign: count for campaign, count in state.open_windows.items() if count}
+        if windows != partition.open:
+            problems.append(f"the last owner of events[{number}] has windows open: {windows} instead of {partition.open}")
         horizons = world.horizons
         over = [hour for hour in state.id_parts if (hour + 1) * 3_600_000 <= state.stream_ms - horizons.lateness_ms - horizons.repeats_ms]
         if over:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec import convert
+
+from livepromo.engine.entries import ControlEntry
 from livepromo.model.decisions import Grant
 from livepromo.simulation.files import LOG_VERSION, EntryLine, LogHeader, PublicationLine, record_line, write_line
 from livepromo.simulation.run import Simulation, run_logged
-from simulation.owed import control_entries
+from simulation.owed import Taken, control_entries
 from simulation.processes import CATALOGUE
 from simulation.world import World
+
+
+def _line(taken: Taken) -> EntryLine:
+    return EntryLine(taken.offset, taken.step, convert(taken.said, ControlEntry))
 
 
 def simulated(world: World, folder: Path) -> tuple[dict[str, tuple[str, bytes]], set[str]]:
@@ -24,9 +31,11 @@ def simulated(world: World, folder: Path) -> tuple[dict[str, tuple[str, bytes]],
                 write_line(out, PublicationLine(ever.record.offset, ever.record.timestamp_ms, ever.record.value.decode()))
             entries = control_entries(world, number)
             for ever in world.kafka.of("events", number).ever:
-                while entries and entries[0][0] <= ever.record.offset:
-                    write_line(out, EntryLine(*entries.pop(0)))
+                while entries and entries[0].offset <= ever.record.offset:
+                    write_line(out, _line(entries.pop(0)))
                 write_line(out, record_line(ever.record.offset, ever.record.timestamp_ms, ever.record.value))
+            for entry in entries:
+                write_line(out, _line(entry))
         paths.append(str(path))
     grants, bound = {}, set()
     for decision in run_logged(Simulation(world.horizons), paths):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from livepromo.model.documents import CouponReward, OnInsufficient
+from livepromo.model.documents import CouponReward, Live, OnInsufficient
 from simulation.owed import Owed
 
 
@@ -37,7 +37,8 @@ class Used:
                 return "user_total"
             return "campaign_limit" if reward.max_per_campaign is not None and self.count + 1 > reward.max_per_campaign else None
         caps, budget = owed.campaign.reward.recurrence, owed.campaign.reward.budget
-        if caps.total is not None and self.user_count[owed.user] + 1 > caps.total:
+        most = caps.total if isinstance(owed.campaign.qualify, Live) else 1
+        if most is not None and self.user_count[owed.user] + 1 > most:
             return "user_total"
         for kind, ordinal in self.periods(owed):
             cap = {"day": caps.day, "week": caps.week, "month": caps.month}[kind]

@@ -12,8 +12,9 @@ from typing import Any
 from unittest.mock import patch
 
 from livepromo.documents.catalogue import Intervention, Publication, encode
-from livepromo.engine import journalling, partition
+from livepromo.engine import journalling, partition, sends, sweeping
 from livepromo.engine.horizons import Horizons
+from livepromo.engine.sends import next_send
 from livepromo.engine.state import State
 from livepromo.ledger.shelf import MemoryShelf
 from livepromo.streaming.errors import FencedError, UnavailableError, UnknownOutcomeError
@@ -26,13 +27,14 @@ from simulation import havoc
 from simulation.drawing import POOL, Author, Drawn, Traffic
 from simulation.faults import Faults
 from simulation.kafka_model import Kafka
-from simulation.processes import CATALOGUE, Driver, Owner, WorkerProcess, void_records
+from simulation.processes import CATALOGUE, Answers, Driver, Owner, WorkerProcess, void_records
 from simulation.redis_model import Redis
 from simulation.scheduler import Call, KilledError, Scheduler, Sleep, Task
 
 BEGIN_MS = 1_764_547_200_000
 WEEK_MS = 7 * 86_400_000
 MOST_STEPS = 60_000
+PATIENCE_MS = 15_000  # on an idle partition what is due is done within this
 STAGES = ("match", "decide", "deliver")
 TZDATA = "2025b"
 
@@ -66,7 +68,15 @@ class World:
         )
         self.inputs = {"match": ("events", partitions), "decide": ("candidates", candidates), "deliver": ("ledger", candidates)}
         hours = rnd.choice((1, 24))
-        self.horizons = Horizons(hours * 3_600_000, rnd.choice((1, 24)) * 3_600_000, 300_000)
+        behaviour = Random(f"behaviour of {seed}")  # apart, as with codes: see Author
+        self.horizons = Horizons(
+            hours * 3_600_000,
+            rnd.choice((1, 24)) * 3_600_000,
+            300_000,
+            grace_ms=behaviour.choice((1_000, 5_000)),
+            open_windows=behaviour.choice((1, 2, 1_000)),
+        )
+        self.kafka.ahead_ms = {topic: behaviour.randrange(match.SKEW_MS) for topic in ("events", "state")}
         self.author = Author(Random(rnd.random()), self.scheduler.now_ms)
         self.traffic = Traffic(Random(rnd.random()), partitions, self.horizons.lateness_ms, self.horizons.ahead_ms)
         self.drawn: dict[tuple[int, int], Drawn] = {}
@@ -76,7 +86,10 @@ class World:
             (decide, "FOLD_ENTRIES"): rnd.choice((1, 3, 2_000)),
             (decide, "BATCH_CANDIDATE_BYTES"): rnd.choice((300, 2_000, 512 * 1024)),
             (decide, "POSITION_CANDIDATES"): rnd.choice((5, 10_000)),
-            (partition, "BATCH_BYTES"): rnd.choice((400, 2_000, 512 * 1024)),
+            (partition, "BATCH_BYTES"): (batch_bytes := rnd.choice((400, 2_000, 512 * 1024))),
+            (sweeping, "BATCH_BYTES"): batch_bytes,
+            (sends, "BATCH_BYTES"): batch_bytes,
+            (match, "USERS_AT_ONCE"): behaviour.choice((1, 3, 2_000)),
             (journalling, "IDS_IN_A_PART"): rnd.choice((2, 512)),
         }
         self.slow = rnd.choice(("", "", "state", "ledger", "candidates", "table"))
@@ -90,6 +103,7 @@ class World:
         self._publish_every = rnd.choice(((30, 150), (100, 600)))
         self._agenda: list[tuple[int, Callable[[], None]]] = []
         self._records_left = rnd.randint(60, 200)
+        self.produced = False
         self._void_before = void_records()
         self.met_void = False  # a reader met records of older owners: with fencing it cannot
         self.states: dict[int, State] = {}  # what the last owners know
@@ -99,7 +113,7 @@ class World:
         if process.armed is None:
             return
         process.countdown -= 1
-        if process.countdown >= 0:
+        if process.countdown >= 0 and step != process.armed_at:
             return
         verb, process.armed = process.armed, None
         self.struck_at[step] += 1
@@ -107,7 +121,10 @@ class World:
         if verb == "kill_at_step":
             self.faults.done(verb)
             raise KilledError(step)
-        havoc.freeze(self, process, verb)
+        if verb == "stall":
+            havoc.stall(self, process)
+        else:
+            havoc.freeze(self, process, verb)
 
     def say(self, what: Callable[[], str]) -> None:
         """Note something for whoever reproduces the seed."""
@@ -128,6 +145,8 @@ class World:
                 missing = [kind for kind in self.faults.wanted if not self.faults.struck[kind]]
                 self.problems.append(f"faults that did not strike: {missing}")
             self._calm()
+            self._run_until(self._at_rest, MOST_STEPS)
+            havoc.let_pass(self, 3 * havoc.HOUR_MS)
             self._run_until(self._at_rest, MOST_STEPS)
             for process in list(self.processes):
                 self.end(process, "the last restart")
@@ -196,17 +215,29 @@ class World:
 
     # -- what is put in --------------------------------------------------------------------------------------------
 
-    def _produce(self) -> None:
-        now_ms = self.scheduler.now_ms
-        for _ in range(self.rnd.choice((1, 2, 4, 8))):
-            drawn = self.traffic.next(now_ms)
+    def produce(self, count: int) -> None:
+        """Append so many records to the events topic."""
+        for _ in range(count):
+            drawn = self.traffic.next(self.scheduler.now_ms)
             at = self.kafka.append("events", drawn.partition, [(drawn.user.encode(), drawn.value, ())], "producer").offset
             self.drawn[drawn.partition, at] = drawn
             self._records_left -= 1
+
+    def _produce(self) -> None:
+        if self.author.audiences and not self.produced and not self._first_is_taken():
+            self.later(20, self._produce)  # what was done before would have to be looked back at
+            return
+        self.produced = True
+        self.produce(self.rnd.choice((1, 2, 4, 8)))
         if self._records_left <= 0 and not self.faults.urgent:
             self.faults.urgent = True
             self.publish(self.author.last())
         self.later(self.rnd.randrange(5, 60) * (1 if self._records_left > 0 else 3), self._produce)
+
+    def _first_is_taken(self) -> bool:
+        owners = [driver.owner for process in self.processes for driver in process.drivers.values()]
+        taken = {owner.partition for owner in owners if isinstance(owner, MatchOwner) and owner.state.catalogue}
+        return len(taken) == self.topics.event_partitions
 
     def _publish_now_and_then(self) -> None:
         self.publish(self.author.next(self.scheduler.now_ms))
@@ -288,15 +319,38 @@ class World:
     def _drive(self, process: WorkerProcess, stage: str, number: int) -> None:
         shared = process.shared
         owner: Owner
+        answers = Answers(shared.monotonic)
         match_stage, decide_stage = stage == "match", stage == "decide"
+
+        def complete_until_s(_: int) -> float | None:
+            return answers.complete_until_s() if driver.offset >= answers.end >= 0 else None
+
         if match_stage:
-            owner = MatchOwner(number, shared, process.publications, TZDATA)
+            owner = MatchOwner(number, shared, process.publications, TZDATA, complete_until_s)
         elif decide_stage:
             owner = DecideOwner(number, shared, process.table, MemoryShelf({f"coupon/{POOL}": self.author.codes}))
         else:
             owner = DeliverOwner(number, shared)
-        driver = process.drivers[stage, number] = Driver(stage, number, owner)
+        driver = process.drivers[stage, number] = Driver(stage, number, owner, answers)
+        if match_stage:
+            self.scheduler.spawn(process, f"answers of {stage}[{number}]", self._ask(process, driver), self._ended)
         driver.task = self.scheduler.spawn(process, f"{stage}[{number}]", self._lane(process, driver), self._ended)
+
+    async def _ask(self, process: WorkerProcess, driver: Driver) -> None:
+        """Ask for the end of an events partition, again and again, as a feed does by fetching."""
+        held = self.kafka.of("events", driver.number)
+
+        def end() -> int:
+            found = held.end
+            if process.armed == "stall" and process.alive and not process.frozen:
+                self.reached(process, havoc.ANSWERED)
+            return found
+
+        while process.drivers.get((driver.stage, driver.number)) is driver:
+            driver.answers.arrive(await Call(end))
+            if self.rnd.random() < 0.5:
+                driver.answers.see()
+            await Sleep(self.rnd.randrange(50, 250))
 
     async def _lane(self, process: WorkerProcess, driver: Driver) -> None:
         key, owner, rnd = (driver.stage, driver.number), driver.owner, self.rnd
@@ -316,12 +370,14 @@ class World:
                     process.drivers.pop(key, None)
                     self.later(1, lambda: self._sync(process))
                     return
+                driver.answers.see()
                 if rnd.random() < 0.2:
                     await owner.look()
                     continue
                 piece = await process.log.fetch(topic, driver.number, driver.offset, rnd.choice((1, 3, 8, 50)), self.span)
                 if piece is None:
                     await Sleep(rnd.randrange(20, 200))
+                    driver.answers.see()
                     await owner.look()
                     continue
                 await owner.take_slice(piece)
@@ -395,8 +451,18 @@ class World:
                 end = self.kafka.of(topic, number).end
                 if driver is None or driver.offset < end or driver.rebalanced or driver.revoked:
                     found.append(f"{stage}[{number}] of {holder} at {driver and driver.offset} of {end}")
-                elif isinstance(driver.owner, MatchOwner) and driver.owner.state.catalogue < self.kafka.of(CATALOGUE, 0).end:
-                    found.append(f"{stage}[{number}] has taken the catalogue to {driver.owner.state.catalogue}")
+                elif isinstance(driver.owner, MatchOwner):
+                    found += self._undone(driver.owner)
+        return found
+
+    def _undone(self, owner: MatchOwner) -> list[str]:
+        state, found = owner.state, []
+        if state.catalogue < self.kafka.of(CATALOGUE, 0).end:
+            found.append(f"match[{owner.partition}] has taken the catalogue to {state.catalogue}")
+        send = next_send(state, owner._plan())
+        due_ms = state.due_ms if send is None else min(state.due_ms, send.instant_ms)
+        if due_ms < self.scheduler.now_ms - PATIENCE_MS:
+            found.append(f"match[{owner.partition}] has something due at {due_ms}, stream time is {state.stream_ms}")
         return found
 
     def _at_rest(self) -> bool:

@@ -33,6 +33,10 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
         {"import": ("livepromo.cli.codes:import_codes", "Add codes that coupons and vouchers give.")},
         "Import the codes that coupons and vouchers give.",
     ),
+    "users": (
+        {"import": ("livepromo.cli.users:import_users", "Put users on a list.")},
+        "Import the users of lists.",
+    ),
     "simulate": ("livepromo.cli.simulate:simulate", "Run recorded records through documents, without Kafka or Redis."),
     "preview": ("livepromo.cli.preview:preview", "Show the reward that one event would earn."),
     "schema": ("livepromo.cli.schema:schema", "Write the JSON Schema of a kind, for editors."),

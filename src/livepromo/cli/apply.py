@@ -25,6 +25,7 @@ async def apply(
     /,
     *,
     strict: bool = False,
+    accept_short_history: bool = False,
     by: str | None = None,
     no_wait: bool = False,
 ) -> None:
@@ -38,22 +39,31 @@ async def apply(
     Args:
         files: YAML or JSON files, directories of them, or - for standard input.
         strict: Advice (a limit per user and one per campaign) is an error, not a warning.
+        accept_short_history: A look-back that reaches further than the events topic does is a warning, not an error.
         by: Who publishes, for the history; the login name if not said.
         no_wait: Do not wait until the partitions have taken it.
     """
-    from livepromo.worker.pools import codes_left  # noqa: PLC0415 - slow to import
-    from livepromo.worker.publishing_changes import publish  # noqa: PLC0415
+    from livepromo.worker.look_backs import judge_look_backs, looks_back, reach_of  # noqa: PLC0415 - slow to import
+    from livepromo.worker.pools import codes_left  # noqa: PLC0415
+    from livepromo.worker.publishing_changes import kafka_log, publish  # noqa: PLC0415
 
     settings = load()
     read, problems = read_files(files, settings.timezone)
     if any(problem.severity == "error" for problem in problems):
         refuse_errors(problems)  # before Kafka is asked: what is published cannot make these good
-    there = await partitions(settings, "catalogue", "state", "codes")
+    there = await partitions(settings, "catalogue", "state", "codes", events=True)
     pools = {link.key for document in read for link in document.links if link.gives_codes}
     left = await codes_left(settings, sorted(pools), there[settings.topic("codes")]) if pools else {}
+    reach = None
+    if looks_back(read):
+        async with kafka_log(settings) as log:
+            reach = await reach_of(log, settings, there[settings.events], clock.wall_ms())
 
     def make(catalogue: Catalogue) -> Publication | None:
-        refuse_errors([*problems, *check_documents(read, catalogue, now_ms=clock.wall_ms(), strict=strict, codes_left=left)])
+        now_ms = clock.wall_ms()
+        found = check_documents(read, catalogue, now_ms=now_ms, strict=strict, codes_left=left)
+        short = judge_look_backs(read, catalogue, reach, now_ms, accepted=accept_short_history)
+        refuse_errors([*problems, *found, *short])
         return publication_of(read, catalogue, who(by))
 
     taken = await publish(settings, make)

@@ -81,7 +81,7 @@ class _Explaining:
         with progress("reading the state", await log.end(settings.topic("state"), self._partition)) as moved:
             state = await read_user(log, settings, self._partition, user, moved)
         kept = unpack(state.users.get(user, b""))
-        person = Known(user, kept, {})
+        person = Known(state, user, kept, {})
         catalogue = self._publications.at(state.catalogue)
         plan = self._publications.plan(state.catalogue, horizons_of(settings))
         found: dict[str, Any] = {
@@ -174,11 +174,11 @@ class _Explaining:
 
     def _judged(self, seen: Seen, state: State, person: Person, others: list[Seen]) -> tuple[Catalogue, list[Verdict]]:
         from livepromo.engine.explaining import judge  # noqa: PLC0415 - slow to import
-        from livepromo.worker.explaining import catalogue_at  # noqa: PLC0415
+        from livepromo.worker.explaining import catalogue_at, unread_at  # noqa: PLC0415
         from livepromo.worker.horizons import horizons_of  # noqa: PLC0415
 
         catalogue = self._publications.at(catalogue_at(state, seen.offset))
-        return catalogue, judge(seen, catalogue, person, horizons_of(self._settings), others)
+        return catalogue, judge(seen, catalogue, person, horizons_of(self._settings), others, unread_at(state, seen.offset))
 
     def _published_later(self, seen: Seen, then: Catalogue) -> list[CampaignId]:
         from livepromo.engine.explaining import names  # noqa: PLC0415 - slow to import

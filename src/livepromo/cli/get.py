@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from livepromo.cli.naming import unknown
 from livepromo.cli.output import put, say, table
 from livepromo.cli.surroundings import partitions
-from livepromo.documents.catalogue import Catalogue, Entry, campaign_state
+from livepromo.documents.catalogue import Catalogue, Entry
 from livepromo.model.amounts import amount_text
-from livepromo.model.documents import KINDS, Campaign, Coupon, Document
+from livepromo.model.documents import KINDS, Campaign, Coupon, Document, Segment, UserList
 from livepromo.model.ids import CampaignId, partition_of
 from livepromo.model.json_text import json_bytes
 from livepromo.settings import Settings, load
 from livepromo.telemetry import clock
 
 if TYPE_CHECKING:
+    from livepromo.engine.state import State
     from livepromo.ledger.redis_table import RedisTable
     from livepromo.streaming.kafka_log import KafkaLog
     from livepromo.worker.watching import Codes
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 async def get(kind: str | None = None, name: str | None = None, /, *, json: bool = False) -> None:
     """Show what is published: state, revision, and what is left of budgets and codes.
 
-    Where Redis is away, what was spent is not known, and the rest is shown. A code is never shown.
+    Where Redis is away, what was spent is not known, and the rest is shown. A code is never shown. Of a campaign that is being prepared
+    or sent it is said in how many partitions it has been; of lists and fed segments, where they are asked for, how many users are in
+    them. For that the partitions' states are read, which takes seconds where there are millions of users.
 
     Example: `livepromo get campaign cart-rescue --json`
 
@@ -32,22 +35,26 @@ async def get(kind: str | None = None, name: str | None = None, /, *, json: bool
         kind: Only documents of this kind: campaign, wallet, coupon and others; or one document, as KIND/ID.
         name: Only the document of this id.
         json: Write an array of {kind, id, state, revision, first_published, published, by, budget, spent, left, codes, codes_left,
-            document}; times are in milliseconds, amounts of the document in thousandths.
+            progress, users, document}; progress is {done, of} partitions; times are in milliseconds, amounts of the
+            document in thousandths.
     """
     from livepromo.worker.publishing_changes import read_catalogue  # noqa: PLC0415 - slow to import
 
     settings = load()
-    there = await partitions(settings, "catalogue", "candidates", "ledger", "codes")
+    there = await partitions(settings, "catalogue", "candidates", "ledger", "codes", "state")
     catalogue = await read_catalogue(settings)
     entries = chosen(catalogue, kind, name)
     used = await _used(settings, catalogue, entries, there[settings.topic("candidates")])
-    shown = [_shown(key, entry, catalogue, used, clock.wall_ms()) for key, entry in entries.items()]
+    now_ms = clock.wall_ms()
+    standing = await _standing(settings, there[settings.topic("state")], catalogue, entries, now_ms, with_users=kind is not None)
+    shown = [_shown(key, entry, catalogue, used, standing) for key, entry in entries.items()]
     if json:
         put(json_bytes(shown).decode())
     else:
         columns = ["state", "revision", "budget", "spent", "left"]
         if any(one["codes"] is not None for one in shown):
             columns += ["codes", "codes_left"]
+        columns += [column for column in ("progress", "users") if any(one[column] is not None for one in shown)]
         head = ["document", *(column.replace("_", " ") for column in columns)]
         table(head, [[f"{one['kind']}/{one['id']}", *(_cell(one[column]) for column in columns)] for one in shown])
 
@@ -67,6 +74,38 @@ def chosen(catalogue: Catalogue, kind: str | None, name: str | None) -> dict[str
     if f"{kind}/{name}" not in of_kind:
         raise unknown(kind, name, (str(entry.document.id) for entry in of_kind.values()))
     return {f"{kind}/{name}": of_kind[f"{kind}/{name}"]}
+
+
+class _Standing:
+    """What the partitions say by now: their states, where anything depends on them, and how many are in which fed segment or list."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.states: list[State] = []
+        self.members: dict[str, int] = {}
+
+
+async def _standing(  # noqa: PLR0913 - what is asked, of whom
+    settings: Settings, partitions: int, catalogue: Catalogue, entries: dict[str, Entry], now_ms: int, *, with_users: bool
+) -> _Standing:
+    from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415 - slow to import
+    from livepromo.worker.standing import Members, depends_on_partitions, standing  # noqa: PLC0415
+
+    found = _Standing(now_ms)
+    members = Members(name for entry in entries.values() if (name := _fed(entry.document)) is not None) if with_users else None
+    if (members is not None and members.of) or any(depends_on_partitions(catalogue, entry, now_ms) for entry in entries.values()):
+        async with kafka_log(settings) as log:
+            found.states = await standing(log, settings, partitions, members)
+        if members is not None:
+            found.members = {name: len(users) for name, users in members.of.items()}
+    return found
+
+
+def _fed(document: Document) -> str | None:
+    """Return the name of the memberships that make a list or a segment; None for what is no list, nor fed."""
+    if isinstance(document, UserList):
+        return f"list/{document.id}"
+    return document.id if isinstance(document, Segment) and document.who is None else None
 
 
 class _Used:
@@ -131,21 +170,24 @@ class _Lost:
         return number in self.partitions
 
 
-def _shown(key: str, entry: Entry, catalogue: Catalogue, used: _Used, now_ms: int) -> dict[str, Any]:
+def _shown(key: str, entry: Entry, catalogue: Catalogue, used: _Used, standing: _Standing) -> dict[str, Any]:
     from msgspec import Raw, to_builtins  # noqa: PLC0415 - slow to import
 
     from livepromo.engine.limits import most_of  # noqa: PLC0415 - slow to import
     from livepromo.engine.owing import own_pool, pool_of  # noqa: PLC0415
+    from livepromo.worker.standing import stands  # noqa: PLC0415
     from livepromo.worker.watching import shown_state  # noqa: PLC0415
 
     document = entry.document
+    progress: tuple[int, int] | None = None
+    fed = _fed(document)
     amounts: dict[str, Any] = {"budget": None, "spent": None, "left": None}
     pool = pool_of(document.reward) if isinstance(document, Campaign) else own_pool(document)
     codes = None if pool is None else used.codes.get(pool)
     if isinstance(document, Campaign):
         limit, decimals, _ = most_of(document, catalogue)
         spent = used.spent.get(document.id)
-        state = campaign_state(entry, now_ms)
+        state, progress = stands(catalogue, entry, standing.now_ms, standing.states)
         state = shown_state(state, None if spent is None else limit, spent or 0, None if codes is None else codes.left)
         units = {"budget": limit, "spent": spent, "left": None if limit is None or spent is None else max(0, limit - spent)}
         amounts = {name: None if one is None else Raw(amount_text(one, decimals).encode()) for name, one in units.items()}
@@ -163,6 +205,8 @@ def _shown(key: str, entry: Entry, catalogue: Catalogue, used: _Used, now_ms: in
         **amounts,
         "codes": None if codes is None else codes.size,
         "codes_left": None if codes is None else codes.left,
+        "progress": None if progress is None else {"done": progress[0], "of": progress[1]},
+        "users": None if fed is None else standing.members.get(fed),
         "document": to_builtins(_without_code(document)),
     }
 
@@ -179,4 +223,6 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - a cell of any column
 
     if value is None:
         return ""
+    if isinstance(value, dict):
+        return f"{value['done']} of {value['of']} partitions"
     return bytes(value).decode() if isinstance(value, Raw) else str(value)

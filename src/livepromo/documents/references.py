@@ -70,7 +70,7 @@ def check_documents(
     for document in read:
         other = first.setdefault(document.key, document) if document.key else document
         if other is not document:
-            problems.append(_problem(document, "$.id", f"{shown(document.key)} stands in {other.file} {_place_said(other)}already"))
+            problems.append(problem_at(document, "$.id", f"{shown(document.key)} stands in {other.file} {_place_said(other)}already"))
     for document in read:
         entry = catalogue.entries.get(document.key) if catalogue is not None else None
         changed = entry is None or entry.document != document.document
@@ -90,7 +90,7 @@ def _place_said(document: ReadDocument) -> str:
     return f"(line {place.line}) " if place else ""
 
 
-def _problem(document: ReadDocument, path: str, message: str, rule: str = "", severity: Severity = "error") -> Problem:
+def problem_at(document: ReadDocument, path: str, message: str, rule: str = "", severity: Severity = "error") -> Problem:
     """Return a problem at the place of its path or, where nothing is written there, of the nearest mapping around it."""
     around = path
     while around not in document.places and around:
@@ -118,23 +118,23 @@ class _Surroundings:
         what = f"the {kind.replace('_', ' ')} {shown(name)}"
         known = self._find(link.key)
         if known is None:
-            yield _problem(document, link.path, f"{what} does not exist{self._guess(kind, name)}", link.rule)
+            yield problem_at(document, link.path, f"{what} does not exist{self._guess(kind, name)}", link.rule)
             return
         if not known.active:
-            yield _problem(document, link.path, f"{what} is not active", link.rule)
+            yield problem_at(document, link.path, f"{what} is not active", link.rule)
         if known.expires_ms is not None and self._now_ms is not None and known.expires_ms <= self._now_ms:
-            yield _problem(document, link.path, f"{what} has expired, at {_shown_ms(known.expires_ms)}", link.rule)
+            yield problem_at(document, link.path, f"{what} has expired, at {_shown_ms(known.expires_ms)}", link.rule)
         yield from _fits_wallet(document, link, known, what)
         if link.coupon_type is not None and known.coupon_type is not None and link.coupon_type != known.coupon_type:
             path = f"{link.path.rpartition('.')[0]}.type"
-            yield _problem(document, path, f"{what} is {known.coupon_type}, not {link.coupon_type}", "R36")
+            yield problem_at(document, path, f"{what} is {known.coupon_type}, not {link.coupon_type}", "R36")
         elif link.gives_codes and self._codes_left is not None:
             left = self._codes_left.get(link.key, 0)
             if left < 1:
-                yield _problem(document, link.path, f"{what} has no code left: import some with livepromo codes import {link.key}", "R34")
+                yield problem_at(document, link.path, f"{what} has no code left: import some with livepromo codes import {link.key}", "R34")
             elif link.most_codes is not None and link.most_codes.units > left:
                 said = f"{link.most_codes.units} is more than the {left} codes that {what} has left"
-                yield _problem(document, link.most_codes.path, said, "R73", "warning")
+                yield problem_at(document, link.most_codes.path, said, "R73", "warning")
 
     def _find(self, key: str) -> _Known | None:
         if key not in self._known:
@@ -186,13 +186,13 @@ def _fits_wallet(document: ReadDocument, link: Link, wallet: _Known, what: str) 
         said = (
             "is not external, as that of credits must be" if link.external else "is external: it takes the credits of custom rewards alone"
         )
-        yield _problem(document, link.path, f"{what} {said}", "R52")
+        yield problem_at(document, link.path, f"{what} {said}", "R52")
     if wallet.decimals is None:
         return
     for path, written, milli, rule in link.amounts:
         if milli % 10 ** (MILLI_DECIMALS - wallet.decimals):
             said = f"{shown(written)} has more decimals than {what}, which has {wallet.decimals}"
-            yield _problem(document, path, said, rule)
+            yield problem_at(document, path, said, rule)
 
 
 def _rings(given: Mapping[str, ReadDocument], catalogue: Catalogue | None) -> Iterator[Problem]:
@@ -210,7 +210,7 @@ def _rings(given: Mapping[str, ReadDocument], catalogue: Catalogue | None) -> It
         for link in of_segment:
             if key in in_ring and in_ring.get(link.key) == in_ring[key]:
                 back = "itself" if link.key == key else f"{shown(link.key.partition('/')[2])}, which refers back to this one"
-                yield _problem(given[key], link.path, f"the segment refers to {back}: segments must not form a ring", "R5")
+                yield problem_at(given[key], link.path, f"the segment refers to {back}: segments must not form a ring", "R5")
 
 
 def _kept(document: Document) -> dict[str, object]:
@@ -275,7 +275,7 @@ def _kept_as_written(document: ReadDocument, before: Mapping[str, object]) -> di
 
 def _changes(document: ReadDocument, entry: Entry) -> Iterator[Problem]:
     if entry.state is State.STOPPED:
-        yield _problem(document, "$.id", "the campaign was stopped, which is final: publish it under another id", "R16")
+        yield problem_at(document, "$.id", "the campaign was stopped, which is final: publish it under another id", "R16")
         return
     before = _kept(entry.document)
     after = _kept(document.document) if document.document is not None else _kept_as_written(document, before)
@@ -290,7 +290,7 @@ def _changes(document: ReadDocument, entry: Entry) -> Iterator[Problem]:
                 was = (
                     f"is {shown(published)} as published and" if isinstance(published, str | int) and name != "code" else "is published and"
                 )
-            yield _problem(document, path, f"{name} {was} cannot change: publish it under another id", "R18")
+            yield problem_at(document, path, f"{name} {was} cannot change: publish it under another id", "R18")
 
 
 def _times(document: ReadDocument, entry: Entry | None, now_ms: int) -> Iterator[Problem]:
@@ -302,14 +302,14 @@ def _times(document: ReadDocument, entry: Entry | None, now_ms: int) -> Iterator
     if not isinstance(campaign.qualify, Live):
         if entry is not None and starts_ms(entry) <= now_ms:
             said = f"the send began, at {_shown_ms(starts_ms(entry))}: publish another one under another id"
-            yield _problem(document, "$.id", said, "R12")
+            yield problem_at(document, "$.id", said, "R12")
         elif when.send_ms is not None and when.send_ms < now_ms:
-            yield _problem(document, "$.when.send", f"{_shown_ms(when.send_ms)} is over: give an instant that is to come, or now", "R13")
+            yield problem_at(document, "$.when.send", f"{_shown_ms(when.send_ms)} is over: give an instant that is to come, or now", "R13")
     elif when.start_ms is None and when.end_ms is not None:
         start_ms = now_ms if entry is None else entry.first_published_ms
         if when.end_ms <= start_ms:
             said = f"{_shown_ms(when.end_ms)} is not after the start, which is the instant of the first publication"
-            yield _problem(document, "$.when.end", said, "R17")
+            yield problem_at(document, "$.when.end", said, "R17")
 
 
 def _shown_ms(instant_ms: int) -> str:

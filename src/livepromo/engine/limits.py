@@ -16,6 +16,7 @@ from livepromo.model.documents import (
     Custom,
     ItemBudget,
     ItemGift,
+    Live,
     Points,
     Recurrence,
     VoucherReward,
@@ -47,20 +48,20 @@ def units_of(milli: int | None, decimals: int) -> int | None:
 def code_limits(campaign: Campaign, max_per_user: int | None, max_per_campaign: int | None) -> Limits:
     """Return the limits of coupons and vouchers: rewards, not redemptions (R37, R38)."""
     name = str(campaign.id)
-    whole = Limit(Reason.CAMPAIGN_LIMIT, name, TOTAL, max_per_campaign, 1)
-    return lambda user, _units, _at_ms: (Limit(Reason.USER_TOTAL, f"{name}/{user}", TOTAL, max_per_user, 1), whole)
+    whole, most = Limit(Reason.CAMPAIGN_LIMIT, name, TOTAL, max_per_campaign, 1), _most_per_user(campaign, max_per_user)
+    return lambda user, _units, _at_ms: (Limit(Reason.USER_TOTAL, f"{name}/{user}", TOTAL, most, 1), whole)
 
 
 def amount_limits(campaign: Campaign, recurrence: Recurrence, budget: Budget, decimals: int) -> Limits:
     """Return the limits of points and credits: recurrence, and budgets in amounts (R27, R30-R32, R58-R63)."""
     name, zone = str(campaign.id), calendar(campaign.timezone)
     user_units, campaign_units = units_of(budget.user_milli, decimals), units_of(budget.campaign_milli, decimals)
-    whole = Limit(Reason.CAMPAIGN_LIMIT, name, TOTAL, None, 1)
+    whole, total = Limit(Reason.CAMPAIGN_LIMIT, name, TOTAL, None, 1), _most_per_user(campaign, recurrence.total)
 
     def limits(user: UserId, amount_units: int, at_ms: int) -> tuple[Limit, ...]:
         mine = f"{name}/{user}"
         return (
-            *_recurring(mine, recurrence, zone.periods(at_ms)),
+            *_recurring(mine, recurrence, total, zone.periods(at_ms)),
             whole,
             Limit(Reason.USER_BUDGET, mine, AMOUNT, user_units, amount_units),
             Limit(Reason.CAMPAIGN_BUDGET, name, AMOUNT, campaign_units, amount_units),
@@ -72,12 +73,12 @@ def amount_limits(campaign: Campaign, recurrence: Recurrence, budget: Budget, de
 def item_limits(campaign: Campaign, recurrence: Recurrence, budget: ItemBudget) -> Limits:
     """Return the limits of items: recurrence, and counts of the campaign in all and by period (R51, R58-R63)."""
     name, zone = str(campaign.id), calendar(campaign.timezone)
-    whole = Limit(Reason.CAMPAIGN_LIMIT, name, TOTAL, budget.campaign, 1)
+    whole, total = Limit(Reason.CAMPAIGN_LIMIT, name, TOTAL, budget.campaign, 1), _most_per_user(campaign, recurrence.total)
 
     def limits(user: UserId, _units: int, at_ms: int) -> tuple[Limit, ...]:
         periods = zone.periods(at_ms)
         return (
-            *_recurring(f"{name}/{user}", recurrence, periods),
+            *_recurring(f"{name}/{user}", recurrence, total, periods),
             whole,
             Limit(Reason.CAMPAIGN_DAY, name, f"day:{periods.day}", budget.day, 1, periods.day_ends_ms),
             Limit(Reason.CAMPAIGN_WEEK, name, f"week:{periods.week}", budget.week, 1, periods.week_ends_ms),
@@ -87,9 +88,17 @@ def item_limits(campaign: Campaign, recurrence: Recurrence, budget: ItemBudget) 
     return limits
 
 
-def _recurring(mine: str, caps: Recurrence, periods: Periods) -> tuple[Limit, Limit, Limit, Limit]:
+def _most_per_user(campaign: Campaign, said: int | None) -> int | None:
+    """Return how often a user may be rewarded in all.
+
+    Whoever is sent something qualifies once (R2), also a user of whom records went astray, whom several partitions know.
+    """
+    return said if isinstance(campaign.qualify, Live) else 1
+
+
+def _recurring(mine: str, caps: Recurrence, total: int | None, periods: Periods) -> tuple[Limit, Limit, Limit, Limit]:
     return (
-        Limit(Reason.USER_TOTAL, mine, TOTAL, caps.total, 1),
+        Limit(Reason.USER_TOTAL, mine, TOTAL, total, 1),
         Limit(Reason.USER_DAY, mine, f"day:{periods.day}", caps.day, 1, periods.day_ends_ms),
         Limit(Reason.USER_WEEK, mine, f"week:{periods.week}", caps.week, 1, periods.week_ends_ms),
         Limit(Reason.USER_MONTH, mine, f"month:{periods.month}", caps.month, 1, periods.month_ends_ms),

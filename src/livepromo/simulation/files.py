@@ -124,26 +124,26 @@ def read_lines(paths: Iterable[str], moved: Callable[[int], None] = lambda _: No
             raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-class CodesRead(NamedTuple):
-    """The codes of a file, in its order, each once; and how many other lines it has, by what they are."""
+class TextsRead(NamedTuple):
+    """The codes or users of a file, in its order, each once; and how many other lines it has, by what they are."""
 
-    codes: tuple[str, ...]
+    texts: tuple[str, ...]
     left_out: dict[str, int]
 
 
-def read_codes(path: str) -> CodesRead:
-    """Read a file of codes, one a line, as an import does. Raises InputError."""
-    codes: dict[str, None] = {}
+def read_texts(path: str) -> TextsRead:
+    """Read a file of codes or users, one a line, as an import does. Raises InputError."""
+    texts: dict[str, None] = {}
     left_out: Counter[str] = Counter()
     for line in lines_of(read_lines([path])):
-        code = normalised(line)
-        if isinstance(code, CodeProblem):
-            left_out[code.value] += 1
-        elif code in codes:
+        text = normalised(line)
+        if isinstance(text, CodeProblem):
+            left_out[text.value] += 1
+        elif text in texts:
             left_out["repeated"] += 1
         else:
-            codes[code] = None
-    return CodesRead(tuple(codes), dict(left_out))
+            texts[text] = None
+    return TextsRead(tuple(texts), dict(left_out))
 
 
 def _without_ends(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import assert_never
 
+from livepromo.behaviour import users
 from livepromo.behaviour.decoding import decode_recorded
 from livepromo.behaviour.formats import LIVEPROMO, RecordFormat
+from livepromo.behaviour.users import User
 from livepromo.documents import catalogue as publications
 from livepromo.documents.catalogue import Catalogue, campaign_key
-from livepromo.engine.boundary import advance_all, decode_all
+from livepromo.engine.boundary import advance_all, decode_all, scan_all
 from livepromo.engine.entries import CatalogueTaken, ControlEntry, HistoryRead, Tick, Visit
+from livepromo.engine.histories import Reading, ask, asked_by, made_ready, met_more, new_rules, next_scan, nothing_scanned
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Send
 from livepromo.engine.partition import Batch, advance_time
@@ -22,9 +26,10 @@ from livepromo.ledger.deciding import Row, Stock, decide_all, keeps_all, rows_of
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.documents import Campaign, Document, key_of
 from livepromo.model.formats import FormatError
+from livepromo.model.ids import UserId
 from livepromo.model.records import DeadReason, Ignored, Malformed, Record
 from livepromo.model.time import FOREVER_MS
-from livepromo.simulation.files import EntryLine, InputError, LogHeader, PublicationLine, RecordLine, read_log
+from livepromo.simulation.files import STANDARD_INPUT, EntryLine, InputError, LogHeader, PublicationLine, RecordLine, read_log
 from livepromo.simulation.summary import Summary
 
 SLICE_RECORDS = 2_000
@@ -54,6 +59,7 @@ class Simulation:
         while True:
             changes, done = advance_time(state, plan, self.horizons, until_ms)
             merge(state, changes)
+            self.summary.count_windows(changes)
             yield from self._decide(changes.outcomes)
             if changes.send is not None:
                 if self.replays:
@@ -71,6 +77,7 @@ class Simulation:
             some = users[at : min(end, at + USERS_AT_ONCE)]
             changes, count = visit(state, self.horizons, send, some, state.position, left=len(users) - at)
             merge(state, changes)
+            self.summary.count_visited(send.offer.campaign, count, len(changes.outcomes))
             yield from self._decide(changes.outcomes)
             at += count
             if not count:
@@ -89,6 +96,7 @@ class Simulation:
             start += changes.took
             merge(state, changes)
             self.summary.count_records(changes)
+            self.summary.count_windows(changes)
             yield from self._decide(changes.outcomes)
             for user, _ in changes.erased:
                 for row in [name for name in self.rows if not keeps_all(name) and name.partition("/")[2] == user]:
@@ -110,11 +118,17 @@ class Simulation:
 
 
 def run_recorded(
-    simulation: Simulation, documents: Sequence[Document], lines: Iterable[bytes], until_ms: int = FOREVER_MS
+    simulation: Simulation,
+    documents: Sequence[Document],
+    lines: Iterable[bytes],
+    until_ms: int = FOREVER_MS,
+    *,
+    lists: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Decision]:
     """Yield the decisions over recorded records, one JSON object a line, in one partition; at the end stream time moves to `until_ms`.
 
     The documents are published, revision 1 of each, at the first record's time; a campaign that starts `now` starts before every record.
+    `lists` are the users on lists, by the list's id: they were imported before the first record, so all of them are known.
     """
 
     def recorded(line: bytes | None) -> tuple[Record, int | None]:
@@ -122,6 +136,7 @@ def run_recorded(
 
     horizons = simulation.horizons
     state, plan, offset, catalogue = State(horizons), EMPTY_PLAN, 0, Catalogue()
+    _import_users(state, lists or {})
     for chunk in _chunks(lines):
         decoded, _ = decode_all(chunk, recorded, _NOT_RECEIVED)
         records = [record for record, _ in decoded]
@@ -136,13 +151,23 @@ def run_recorded(
         offset += len(chunk)
     if plan is EMPTY_PLAN:
         simulation.summary.take_catalogue(_published(documents, 0))
-        return
+    if not state.has_begun:
+        return  # time has not begun, so nothing is due
     now_ms = state.stream_ms
     plan = compile_plan(catalogue, horizons, now_start_ms=_BEFORE_EVERYTHING_MS, now_send_ms=now_ms)
     yield from simulation.finish(state, plan, until_ms)
     for send in plan.sends:
         if send.send_ms == now_ms and until_ms <= send.instant_ms and _is_sent_now(catalogue, send):
             yield from simulation.send(state, send)
+
+
+def _import_users(state: State, lists: Mapping[str, Sequence[str]]) -> None:
+    names: dict[str, set[str]] = {}
+    for name, some in lists.items():
+        for user in some:
+            names.setdefault(user, set()).add(f"list/{name}")
+    for user, on_lists in names.items():
+        state.put_who(UserId(user), users.encode(User(segments=frozenset(on_lists))))
 
 
 def _is_sent_now(catalogue: Catalogue, send: Send) -> bool:
@@ -230,21 +255,23 @@ class _LoggedPartition:
         """Take a control entry as its worker did, with all that it makes due before anything else is taken."""
         state, simulation = self.state, self._simulation
         match entry:
-            case CatalogueTaken(position=position):
-                self._take_catalogue(position)
+            case CatalogueTaken(position=position, unread=unread):
+                self._take_catalogue(position, unread)
+                yield from simulation.finish(state, self.plan, state.stream_ms)  # what waited for a send that is paused now
             case Tick(at_ms=at_ms):
                 state.stream_ms = max(state.stream_ms, at_ms)
                 yield from simulation.finish(state, self.plan, at_ms)
             case HistoryRead(rules=rules):
-                state.unready.difference_update(rules)
+                ask(state, made_ready(state, rules))
             case Visit(campaign=campaign, users=users):
                 send = next(send for send in self.plan.sends if send.offer.campaign == campaign)
                 yield from simulation.finish(state, self.plan, send.instant_ms + 1)
                 yield from simulation.send(state, send, users)
+                yield from simulation.finish(state, self.plan, state.stream_ms)  # what had to wait for the send
             case _:
                 assert_never(entry)
 
-    def _take_catalogue(self, position: int) -> None:
+    def _take_catalogue(self, position: int, unread: Sequence[bytes]) -> None:
         while self.catalogue.position < position:
             line = next((p for p in self._publications if p.offset >= self.catalogue.position), None)
             if line is None or line.offset >= position:
@@ -254,7 +281,33 @@ class _LoggedPartition:
             except FormatError as error:
                 raise InputError(f"{self._path}: the publication at {line.offset}: {error}") from None
             self.catalogue, _ = publications.take(self.catalogue, line.offset, line.published_ms, publication)
-        self.plan = compile_plan(self.catalogue, self._simulation.horizons)
+        before, self.plan = self.plan, compile_plan(self.catalogue, self._simulation.horizons)
+        state = self.state
+        begin = 0 if unread else state.position.offset
+        ask(state, asked_by(state, before, self.plan, {rule.key: begin for rule in new_rules(state, self.plan)}))
+        state.catalogue = position
+        if (name := next_scan(state)) is not None:
+            self._scan(name)
+
+    def _scan(self, name: int) -> None:
+        """Read what the file says of the past, all of it at once: it is judged by only from the entry on that says so."""
+        state, horizons = self.state, self._simulation.horizons
+        if self._path == STANDARD_INPUT:
+            raise InputError("a log whose campaigns look back is read twice, which standard input cannot be: write it to a file")
+        met, end = nothing_scanned(horizons), state.scans[name].end
+        lines = (line for line in read_log(self._path) if isinstance(line, RecordLine) and line.offset < end)
+        while next_scan(state) is not None:
+            some = list(islice(lines, SLICE_RECORDS))
+            records, _ = decode_all([line.as_bytes() for line in some], self._simulation.decode, _BUG)
+            batch = Batch([line.offset for line in some], records, [line.received_ms for line in some])
+            to = None if some else end
+            while True:
+                changes, more, _ = scan_all(Reading(state, self.plan, horizons, name), met, batch, to=to)
+                merge(state, changes)
+                met = met_more(met, more)
+                if changes.took == len(batch.records):
+                    break
+                batch = batch.behind(changes.took)
 
 
 def run_logged(simulation: Simulation, paths: Sequence[str], moved: Callable[[int], None] = lambda _: None) -> Iterator[Decision]:

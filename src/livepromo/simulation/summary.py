@@ -11,9 +11,15 @@ from livepromo.engine.owing import pool_of
 from livepromo.engine.state import Changes
 from livepromo.model.amounts import amount_text
 from livepromo.model.decisions import Denial, Grant
-from livepromo.model.documents import Campaign
+from livepromo.model.documents import Campaign, Live
+from livepromo.model.ids import CampaignId
 
 TOP_REASONS = 3
+
+_WINDOWS = ("opened", "moved", "done", "fired", "stopped", "late_trigger", "over_limit")  # as the metric calls them
+
+Table = tuple[list[str], list[list[str]]]
+"""A head, and rows."""
 
 
 class Line:
@@ -23,6 +29,9 @@ class Line:
         self.grants = self.denials = self.amount_units = 0
         self.users: set[str] = set()
         self.reasons: Counter[str] = Counter()
+        self.windows: Counter[str] = Counter()
+        self.open_windows = 0
+        self.visited = self.meant = 0  # users whom a send looked at, and whom of them it was for
 
 
 class Summary:
@@ -41,7 +50,7 @@ class Summary:
         self._catalogue = catalogue
         for entry in catalogue.entries.values():
             if isinstance(entry.document, Campaign):
-                self.lines.setdefault(entry.document.id, Line())
+                self._line(entry.document.id)
 
     def count_records(self, changes: Changes) -> None:
         """Count what became of records."""
@@ -50,17 +59,33 @@ class Summary:
         self.ignored += changes.ignored
         self.dead.update(reason.value for _, reason in changes.dead)
 
+    def count_windows(self, changes: Changes) -> None:
+        """Count what became of windows."""
+        for campaign, tally in changes.tally.items():
+            self._line(campaign).windows.update(tally)
+        for campaign, more in changes.open_windows.items():
+            self._line(campaign).open_windows += more
+
+    def count_visited(self, campaign: CampaignId, visited: int, meant: int) -> None:
+        """Count users whom a send looked at, and those of them whom it was for."""
+        line = self._line(campaign)
+        line.visited += visited
+        line.meant += meant
+
+    def _line(self, campaign: str) -> Line:
+        return self.lines.setdefault(campaign, Line())
+
     def count_decision(self, decision: Grant | Denial) -> None:
         """Count one decision."""
         if isinstance(decision, Grant):
-            line = self.lines.setdefault(decision.candidate.campaign, Line())
+            line = self._line(decision.candidate.campaign)
             line.grants += 1
             line.amount_units += decision.amount_units
             line.users.add(decision.candidate.user)
             if decision.candidate.pool is not None:
                 self._given[decision.candidate.pool] += 1
         else:
-            line = self.lines.setdefault(decision.campaign, Line())
+            line = self._line(decision.campaign)
             line.denials += 1
             line.reasons[decision.reason.value] += 1
 
@@ -70,7 +95,7 @@ class Summary:
         text = f"{read} records: {self.taken} taken, {self.repeats} repeats, {self.ignored} ignored, {self.dead.total()} dead letters"
         return text + (f" ({', '.join(f'{reason} {n}' for reason, n in self.dead.most_common())})" if self.dead else "")
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
+    def table(self) -> Table:
         """Return the head and the rows of the table of campaigns; what codes are left stands there where any campaign gives codes."""
         head = ["campaign", "grants", "users", "amount", "budget left", "denials", "top reasons"]
         rows = [self._row(campaign, line) for campaign, line in sorted(self.lines.items())]
@@ -80,6 +105,29 @@ class Summary:
             for row, codes in zip(rows, left, strict=True):
                 row.insert(5, codes)
         return head, rows
+
+    def windows_table(self) -> Table:
+        """Return the head and the rows of what became of windows; no row where no campaign has any."""
+        head = ["windows of", *(name.replace("_", " ") for name in _WINDOWS), "still open"]
+        rows = [
+            [campaign, *(str(line.windows[name]) for name in _WINDOWS), str(line.open_windows)]
+            for campaign, line in sorted(self.lines.items())
+            if line.windows or self._waits(campaign)
+        ]
+        return head, rows
+
+    def _waits(self, campaign: str) -> bool:
+        document = self._document(campaign)
+        return document is not None and isinstance(document.qualify, Live) and document.qualify.unless is not None
+
+    def sends_table(self) -> Table:
+        """Return the head and the rows of whom was sent what; no row where no campaign is sent."""
+        rows = [
+            [campaign, str(line.visited), str(line.meant), str(line.grants), str(line.denials)]
+            for campaign, line in sorted(self.lines.items())
+            if (document := self._document(campaign)) is not None and not isinstance(document.qualify, Live)
+        ]
+        return ["sent", "users", "in the audience", "grants", "denials"], rows
 
     def _codes_left(self, campaign: str) -> str:
         document = self._document(campaign)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from livepromo.behaviour.formats import FORMATS
 from livepromo.documents.catalogue import Catalogue
-from livepromo.engine.entries import CatalogueTaken
+from livepromo.engine.entries import CatalogueTaken, HistoryRead
 from livepromo.engine.explaining import Counter, Seen, counters
 from livepromo.engine.journalling import concerns, restore_part
 from livepromo.engine.limits import row_of_user
@@ -63,6 +63,12 @@ def catalogue_at(state: State, offset: int) -> int:
         (at, entry.position) for at, entry in state.entries.items() if isinstance(entry, CatalogueTaken) and at <= Position(offset, 1 << 62)
     ]
     return max(before, default=(None, 0))[1]
+
+
+def unread_at(state: State, offset: int) -> frozenset[bytes]:
+    """Return the rules whose look-backs had not been read when the record at an offset was taken."""
+    later = (entry for at, entry in state.entries.items() if isinstance(entry, HistoryRead) and at.offset > offset)
+    return frozenset(state.unready).union(*(entry.rules for entry in later))
 
 
 async def read_grants(  # noqa: PLR0913, PLR0917 - where, and whose

@@ -24,9 +24,9 @@ from livepromo.simulation.files import (
     LogHeader,
     PublicationLine,
     RecordLine,
-    read_codes,
     read_lines,
     read_log,
+    read_texts,
     record_line,
     size_bytes,
     write_line,
@@ -185,4 +185,4 @@ def test_an_empty_log_is_refused(tmp_path: Path) -> None:
 def test_codes_are_read_as_an_import_reads_them(tmp_path: Path) -> None:
     path = tmp_path / "codes.txt"
     path.write_bytes(b"\xef\xbb\xbfA\r\n B\rC\r\rA\n\n" + b"x" * 256)
-    assert read_codes(str(path)) == (("A", "B", "C"), {"empty": 2, "repeated": 1, "longer than 255 characters": 1})
+    assert read_texts(str(path)) == (("A", "B", "C"), {"empty": 2, "repeated": 1, "longer than 255 characters": 1})

@@ -74,7 +74,7 @@ class World:
 
     async def owner(self, failpoints: str) -> MatchOwner:
         shared = Shared(
-            topics=Topics("events", "state", "candidates", "ledger", "granted", "denied", "dead", 1, 1, 1, 1),
+            topics=Topics("events", "state", "candidates", "ledger", "granted", "denied", "dead", "webhooks", "dead-webhooks", 1, 1, 1, 1),
             log=self.state_log,
             outbox=self.outbox,
             horizons=Horizons(),
