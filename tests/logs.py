@@ -62,6 +62,10 @@ class MemoryLog:
         """See `Log.begin`."""
         return 0
 
+    async def at_time(self, _topic: str, _partition: int, instant_ms: int) -> int:
+        """See `Log.at_time`."""
+        return next((record.offset for record in self.records if record.timestamp_ms >= instant_ms), len(self.records))
+
     async def end(self, _topic: str, _partition: int) -> int:
         """See `Log.end`."""
         if self.away:

@@ -48,12 +48,9 @@ webhook_circuit_open gauge endpoint
 invariant_violations_total counter invariant
 loop_lag_seconds histogram
 """
-NOT_YET = {
-    "history_complete_since_timestamp_seconds",
-}
 
 
 def contract() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return type and labels of every metric, by name; those of `NOT_YET` are not exposed yet."""
+    """Return type and labels of every metric, by name."""
     rows = (line.split() for line in CONTRACT.strip().splitlines())
     return {name: (kind, tuple(labels)) for name, kind, *labels in rows}

@@ -111,7 +111,7 @@ class Author:
             HasProperty(Condition("tier", Op.EQ, (rnd.choice(("a", 7)),))),
             HasProperty(Condition("tier", Op.NOT_EXISTS)),
             Sample(rnd.choice((50_000, 90_000))),
-            *(done if self.audiences else ()),
+            *(done if self.audiences and not self._revisions else ()),  # what was done before a publication would have to be read anew
         ))  # fmt: skip
 
     def _live(self, name: str, event: str, before: Live | None) -> Live:

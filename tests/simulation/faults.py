@@ -25,6 +25,7 @@ OF_THE_WORLD: Final = (
     "kill_at_step",
     "freeze",
     "freeze_at_step",
+    "stall",
     "stop_cleanly",
     "rebalance",
     "move",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from livepromo.worker.failpoints import STEPS
 from simulation.processes import WorkerProcess
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+ANSWERED = "events.answered"  # the broker has said where the events end, and nobody has heard it
+AIMS = (*sorted(STEPS), "tick.entry_appended", "visit.entry_appended", "visit.entry_appended")
 
 
 def freeze(world: World, process: WorkerProcess, kind: str) -> None:
@@ -56,11 +59,29 @@ def freeze(world: World, process: WorkerProcess, kind: str) -> None:
     world.later(session + world.rnd.randrange(5, 500), wake)
 
 
+def stall(world: World, process: WorkerProcess) -> None:
+    """Freeze a process for less than its session, so that nobody notices; users go on meanwhile."""
+    process.frozen = True
+    if world.produced:
+        world.produce(world.rnd.randrange(1, 5))
+    world.scheduler.now_ms += world.rnd.choice((200, 700, 5_000, 30_000))
+
+    def wake() -> None:
+        if process.alive:
+            world.faults.done("stall")
+            world.say(lambda: f"{process.name} goes on")
+            world.scheduler.thaw(process)
+
+    world.later(world.rnd.randrange(1, 30), wake)
+
+
 def strike(world: World, kind: str) -> None:
     """Have a fault of the world strike, if it can now; one that arms a process, or freezes it, counts when it has done harm."""
     rnd, faults = world.rnd, world.faults
     running = [p for p in world.processes if p.alive and not p.frozen and p.drivers]
-    if kind in {"kill", "kill_at_step", "freeze", "freeze_at_step", "stop_cleanly", "rebalance", "move"} and not running:
+    if kind == "stall":
+        running = [p for p in running if any(stage == "match" for stage, _ in p.drivers)]
+    if kind in {"kill", "kill_at_step", "freeze", "freeze_at_step", "stall", "stop_cleanly", "rebalance", "move"} and not running:
         return
     process = rnd.choice(running) if running else None
     world.say(lambda: f"fault: {kind} {process}")
@@ -69,7 +90,11 @@ def strike(world: World, kind: str) -> None:
             faults.done(kind)
             world.end(process, "killed")
         case "kill_at_step" | "freeze_at_step", WorkerProcess():
-            process.armed, process.countdown = kind, rnd.randrange(6)
+            process.armed, process.countdown, process.armed_at = kind, rnd.randrange(6), ""
+            if rnd.random() < 0.5:  # some are seldom reached
+                process.countdown, process.armed_at = 60, rnd.choice(AIMS)
+        case "stall", WorkerProcess():
+            process.armed, process.countdown, process.armed_at = kind, 200, ANSWERED
         case "freeze", WorkerProcess():
             freeze(world, process, kind)
         case "stop_cleanly", WorkerProcess():

@@ -204,6 +204,15 @@ class ModelLog:
         begin: int = await Call(lambda: held.begin, self._fate(), lambda: UnavailableError("no answer"))
         return begin
 
+    async def at_time(self, topic: str, partition: int, instant_ms: int) -> int:
+        held = self.kafka.of(topic, partition)
+
+        def first() -> int:
+            return next((record.offset for record in held.records if record.timestamp_ms >= instant_ms), held.end)
+
+        offset: int = await Call(first, self._fate(), lambda: UnavailableError("no answer"))
+        return offset
+
     async def end(self, topic: str, partition: int) -> int:
         held = self.kafka.of(topic, partition)
         end: int = await Call(lambda: held.end, self._fate(), lambda: UnavailableError("no answer"))

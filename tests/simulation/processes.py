@@ -114,7 +114,8 @@ class WorkerProcess(Process):
         self.suspected = False  # the group has given its partitions to others
         self.late_to_notice = False
         self.ending = False
-        self.armed: str | None = None  # what happens to it, so many steps from now
+        self.armed: str | None = None  # what happens to it, so many steps from now, or before at this one
+        self.armed_at = ""
         self.countdown = 0
         self.steps = Steps(lambda step: world.reached(self, step))
         self.log = ModelLog(world.kafka, world.faults, world.scheduler, self, self.steps.reach, world.slow)

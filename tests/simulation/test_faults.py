@@ -12,13 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from livepromo.engine import journalling
+from livepromo.engine.entries import ControlEntry, Tick, Visit
+from livepromo.engine.parts import SENT
+from livepromo.engine.state import State
 from livepromo.ledger import sources
 from livepromo.ledger.deciding import Row
 from livepromo.model.decisions import Candidate
-from livepromo.worker import decide
+from livepromo.worker import decide, match
 from livepromo.worker.failpoints import STEPS
 from simulation.faults import KINDS
 from simulation.kafka_model import Kafka
+from simulation.processes import Answers
 from simulation.verdict import verdict_of
 from simulation.world import describe
 
@@ -84,6 +89,7 @@ def first_that_fails(folder: Path, said: str) -> int | None:
     """Return the first seed that has a problem of this kind."""
     for seed in range(SEEDS):
         if any(said in problem for problem in verdict_of(seed, folder).problems):
+            print(f"seed {seed}")
             return seed
     return None
 
@@ -116,6 +122,50 @@ def without_memory_of_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "admit_all", admit_all)
 
 
+def with_ticks_by_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the newest answer for as new as it is seen: a process that was frozen sees an old one."""
+    monkeypatch.setattr(Answers, "complete_until_s", lambda answers: answers.seen[-1][1] if answers.seen else None)
+
+
+def with_windows_fired_before_their_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decide what a tick makes due, and only then have the tick stand in the state."""
+
+    async def enter(owner: match.MatchOwner, entry: ControlEntry, failpoint: str) -> None:
+        if isinstance(entry, Tick):
+            owner.state.stream_ms = max(owner.state.stream_ms, entry.at_ms)
+            await owner._take_what_is_due()
+        await entered(owner, entry, failpoint)
+
+    entered = match.MatchOwner._enter
+    monkeypatch.setattr(match.MatchOwner, "_enter", enter)
+
+
+def without_progress_of_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore everything but how far campaigns have been sent."""
+
+    def restore(state: State, key: bytes, payload: bytes | None) -> object:
+        return None if key.startswith(SENT) else journalling.restore_part(state, key, payload)
+
+    monkeypatch.setattr(match, "restore_part", restore)
+
+
+def without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore everything but windows."""
+    monkeypatch.setattr(State, "put_windows", lambda *_: None)
+
+
+def with_visits_entered_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore no visit that was entered, so that it is entered once more."""
+
+    def restore(state: State, key: bytes, payload: bytes | None) -> object:
+        said = journalling.restore_part(state, key, payload)
+        for at in [at for at, entry in state.entries.items() if isinstance(entry, Visit)]:
+            del state.entries[at]
+        return said
+
+    monkeypatch.setattr(match, "restore_part", restore)
+
+
 @pytest.mark.parametrize(
     ("control", "said"),
     [
@@ -123,8 +173,13 @@ def without_memory_of_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
         (without_the_fence, "not owed"),
         (without_applied, "beyond"),
         (without_memory_of_candidates, "2 times"),
+        (with_ticks_by_the_last_answer, "was not read"),
+        (with_windows_fired_before_their_tick, "before the control entry that made it due"),
+        (without_progress_of_sends, "is sent, due is"),
+        (without_windows, "no limit refused it"),
+        (with_visits_entered_anew, "is sent, due is"),
     ],
-    ids=["fence", "fence: harm", "applied", "memory"],
+    ids=["fence", "fence: harm", "applied", "memory", "last answer", "tick", "progress of sends", "windows", "visits"],
 )
 def test_a_control_makes_a_seed_fail(
     control: Callable[[pytest.MonkeyPatch], None], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -34,7 +34,7 @@ from simulation.scheduler import Call, KilledError, Scheduler, Sleep, Task
 BEGIN_MS = 1_764_547_200_000
 WEEK_MS = 7 * 86_400_000
 MOST_STEPS = 60_000
-PATIENCE_MS = 5_000  # on an idle partition what is due is done within this
+PATIENCE_MS = 15_000  # on an idle partition what is due is done within this
 STAGES = ("match", "decide", "deliver")
 TZDATA = "2025b"
 
@@ -103,7 +103,7 @@ class World:
         self._publish_every = rnd.choice(((30, 150), (100, 600)))
         self._agenda: list[tuple[int, Callable[[], None]]] = []
         self._records_left = rnd.randint(60, 200)
-        self._produced = False
+        self.produced = False
         self._void_before = void_records()
         self.met_void = False  # a reader met records of older owners: with fencing it cannot
         self.states: dict[int, State] = {}  # what the last owners know
@@ -113,7 +113,7 @@ class World:
         if process.armed is None:
             return
         process.countdown -= 1
-        if process.countdown >= 0:
+        if process.countdown >= 0 and step != process.armed_at:
             return
         verb, process.armed = process.armed, None
         self.struck_at[step] += 1
@@ -121,7 +121,10 @@ class World:
         if verb == "kill_at_step":
             self.faults.done(verb)
             raise KilledError(step)
-        havoc.freeze(self, process, verb)
+        if verb == "stall":
+            havoc.stall(self, process)
+        else:
+            havoc.freeze(self, process, verb)
 
     def say(self, what: Callable[[], str]) -> None:
         """Note something for whoever reproduces the seed."""
@@ -212,17 +215,20 @@ class World:
 
     # -- what is put in --------------------------------------------------------------------------------------------
 
-    def _produce(self) -> None:
-        now_ms = self.scheduler.now_ms
-        if self.author.audiences and not self._produced and not self._first_is_taken():
-            self.later(20, self._produce)  # what was done before would have to be looked back at
-            return
-        self._produced = True
-        for _ in range(self.rnd.choice((1, 2, 4, 8))):
-            drawn = self.traffic.next(now_ms)
+    def produce(self, count: int) -> None:
+        """Append so many records to the events topic."""
+        for _ in range(count):
+            drawn = self.traffic.next(self.scheduler.now_ms)
             at = self.kafka.append("events", drawn.partition, [(drawn.user.encode(), drawn.value, ())], "producer").offset
             self.drawn[drawn.partition, at] = drawn
             self._records_left -= 1
+
+    def _produce(self) -> None:
+        if self.author.audiences and not self.produced and not self._first_is_taken():
+            self.later(20, self._produce)  # what was done before would have to be looked back at
+            return
+        self.produced = True
+        self.produce(self.rnd.choice((1, 2, 4, 8)))
         if self._records_left <= 0 and not self.faults.urgent:
             self.faults.urgent = True
             self.publish(self.author.last())
@@ -333,8 +339,15 @@ class World:
     async def _ask(self, process: WorkerProcess, driver: Driver) -> None:
         """Ask for the end of an events partition, again and again, as a feed does by fetching."""
         held = self.kafka.of("events", driver.number)
+
+        def end() -> int:
+            found = held.end
+            if process.armed == "stall" and process.alive and not process.frozen:
+                self.reached(process, havoc.ANSWERED)
+            return found
+
         while process.drivers.get((driver.stage, driver.number)) is driver:
-            driver.answers.arrive(await Call(lambda: held.end))
+            driver.answers.arrive(await Call(end))
             if self.rnd.random() < 0.5:
                 driver.answers.see()
             await Sleep(self.rnd.randrange(50, 250))

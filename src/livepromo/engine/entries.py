@@ -8,9 +8,10 @@ from livepromo.model.ids import CampaignId
 
 
 class CatalogueTaken(msgspec.Struct, frozen=True, tag="catalogue"):
-    """From here on the publications up to `position` hold."""
+    """From here on the publications up to `position` hold. `unread` are rules whose look-backs have yet to be read."""
 
     position: int
+    unread: tuple[bytes, ...] = ()
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):

@@ -11,6 +11,9 @@ WHO = b"u:"
 WINDOWS = b"w:"
 MEMORY = b"o:"
 SENT = b"s:"
+HISTORY = b"h:"
+SCAN = b"c:"
+SCANNED = b"j:"
 _VERSION = bytes((FORMAT,))
 
 
@@ -32,6 +35,27 @@ def memory_key(user: UserId, rule: bytes, number: int) -> bytes:
 def sent_key(campaign: CampaignId) -> bytes:
     """Return the key of how far a campaign has been sent."""
     return SENT + campaign.encode()
+
+
+def history_key(rule: bytes) -> bytes:
+    """Return the key of where occurrences of a rule are kept."""
+    return HISTORY + rule
+
+
+def scan_key(scan: int) -> bytes:
+    """Return the key of how far a scan has come."""
+    return b"%b%d" % (SCAN, scan)
+
+
+def scanned_key(scan: int, hour: int, batch: str, start: int) -> bytes:
+    """Return the key of a part of ids of one hour that were met while a scan was read, made durable with a batch; never written twice."""
+    return b"%b%d:%d:%b:%d" % (SCANNED, scan, hour, batch.encode(), start)
+
+
+def read_scanned_key(key: bytes) -> tuple[int, int]:
+    """Return the scan and the hour of a key that `scanned_key` made."""
+    _, scan, hour, *_ = key.split(b":")
+    return int(scan), int(hour)
 
 
 def read_windows_key(key: bytes) -> tuple[UserId, str]:

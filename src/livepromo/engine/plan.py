@@ -54,7 +54,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     `named` are the events that any published document names, running or not: their ids are remembered. `rules` are what audiences ask
     to be remembered of them, `roles` the windows that they open and close, `absences` the campaigns that have windows, `sends` those
-    that are sent, in order.
+    that are sent, in order. No decision is made as of more than `late_ms` before stream time.
     """
 
     position: int
@@ -64,6 +64,7 @@ class Plan(msgspec.Struct, frozen=True):
     absences: dict[CampaignId, Absence] = {}
     rules: dict[str, tuple[Rule, ...]] = {}
     sends: tuple[Send, ...] = ()
+    late_ms: int = 0
 
 
 EMPTY_PLAN = Plan(0, {}, frozenset())
@@ -126,6 +127,7 @@ def compile_plan(  # noqa: C901 - a branch for each way to qualify
         absences,
         {name: tuple(some.values()) for name, some in rules.items()},
         tuple(sorted(sends, key=lambda send: (send.instant_ms, send.offer.campaign))),
+        max([horizons.lateness_ms, horizons.grace_ms, *(terms.grace_ms for one in absences.values() for terms in one.rules.terms)]),
     )
 
 
@@ -170,7 +172,8 @@ def _absence(entry: Entry, live: Live, offer: Offer, span: tuple[int, int], hori
         where = wheres.setdefault(unless.where, len(wheres))
         grace_ms = horizons.grace_ms if unless.grace_ms is None else unless.grace_ms
         terms.append(Terms(unless.within_ms, grace_ms, said.retrigger is Retrigger.RESTART, where, len(wheres)))
-    kept_ms = min(max(one.within_ms + one.grace_ms for one in terms), horizons.lateness_ms)
+    # At least until they are put in order, which takes the grace, also where lateness is set to less.
+    kept_ms = max(min(max(one.within_ms + one.grace_ms for one in terms), horizons.lateness_ms), *(one.grace_ms for one in terms))
     return Absence(
         offer=offer,
         event=live.event,

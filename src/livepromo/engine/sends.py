@@ -53,7 +53,7 @@ def visit(  # noqa: PLR0913 - what, for whom, where
         if changes.size >= BATCH_BYTES:
             break
         count += 1
-        person = Known(user, changes.known(state, user), {})
+        person = Known(state, user, changes.known(state, user), {})
         if (on_list is not None and on_list not in person.segments) or not offer.admits(person, send.send_ms):
             continue
         outcome = offer.outcome(Occasion(user, send.send_ms, None, cause, cause_json, {}, person.properties, place))

@@ -18,7 +18,7 @@ from livepromo.behaviour.windows import head_of, open_in
 from livepromo.engine.entries import ControlEntry
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Send
-from livepromo.engine.parts import memory_key, sent_key, versioned, who_key, windows_key
+from livepromo.engine.parts import memory_key, scan_key, sent_key, versioned, who_key, windows_key
 from livepromo.engine.tumbling import Tumbling
 from livepromo.model.decisions import Candidate, Denial
 from livepromo.model.ids import CampaignId, UserId
@@ -27,8 +27,9 @@ from livepromo.model.time import FOREVER_MS
 
 PART_OVERHEAD = 80
 """What a record of the journal takes besides its key and payload."""
+ID_BYTES = 12
 
-_LONG_AGO_MS = -FOREVER_MS
+LONG_AGO_MS = -FOREVER_MS
 _CANDIDATE_OVERHEAD = 500
 _NEWCOMER_BYTES = PART_OVERHEAD + len(UNKNOWN_WHO)
 _encode = msgspec.msgpack.Encoder().encode
@@ -43,6 +44,31 @@ class Sent(msgspec.Struct, frozen=True, array_like=True):
     last: UserId
 
 
+class History(msgspec.Struct, frozen=True, array_like=True):
+    """Where occurrences of a rule are kept, by name, and which scan reads those from before it was asked for.
+
+    `named` are those of its events that no document had named before, so their ids were not remembered.
+    """
+
+    memory: bytes
+    scan: int
+    named: tuple[str, ...]
+
+
+class Scan(msgspec.Struct, frozen=True, array_like=True):
+    """How far the look-backs of the rules that one catalogue first asked for have been read: the offsets [first, next) of [first, end).
+
+    `stream_ms` is stream time as the scan has it; occurrences from `since_ms` on are known once it is `ready`, and the rules judged by.
+    """
+
+    first: int
+    next: int
+    end: int
+    stream_ms: int
+    since_ms: int
+    ready: bool
+
+
 class State:
     """What is known of one partition: everything that a decision may depend on besides the record and the plan.
 
@@ -50,19 +76,24 @@ class State:
     """
 
     __slots__ = (
-        "catalogue", "entries", "forgotten", "id_parts", "ids", "open_windows", "position", "sent", "stream_ms", "timers", "unready",
-        "users",
+        "_horizons", "catalogue", "entries", "forgotten", "histories", "id_parts", "ids", "memories", "open_windows", "position",
+        "scanned", "scans", "sent", "stream_ms", "timers", "unready", "users",
     )  # fmt: skip
 
     def __init__(self, horizons: Horizons) -> None:
+        self._horizons = horizons
         self.position = Position(0, 0)
-        self.stream_ms = _LONG_AGO_MS
+        self.stream_ms = LONG_AGO_MS
         self.ids = RecentIds(lateness_ms=horizons.lateness_ms, repeats_ms=horizons.repeats_ms)
         self.users: dict[UserId, bytes] = {}  # everyone of whom any record was read
         self.timers = Tumbling()
         self.open_windows: Counter[CampaignId] = Counter()
         self.sent: dict[CampaignId, Sent] = {}  # how far the campaigns have been sent that are sent
+        self.histories: dict[bytes, History] = {}  # by rule; one that has none has been noted from the beginning, under its own key
+        self.memories: set[bytes] = set()  # the names under which occurrences are kept
+        self.scans: dict[int, Scan] = {}  # by the catalogue that asked for them
         self.unready: set[bytes] = set()  # rules whose look-back has not been read yet
+        self.scanned: dict[int, RecentIds] = {}  # ids met while a scan is read that had not been remembered; in force once it is ready
         self.catalogue = 0  # publications before this place in the catalogue hold
         self.entries: dict[Position, ControlEntry] = {}  # where each was taken
         self.id_parts: dict[int, dict[bytes, None]] = {}  # which records of the journal hold the ids of an hour
@@ -71,7 +102,7 @@ class State:
     @property
     def has_begun(self) -> bool:
         """Say whether any record was ever taken."""
-        return self.stream_ms != _LONG_AGO_MS
+        return self.stream_ms != LONG_AGO_MS
 
     @property
     def due_ms(self) -> int:
@@ -129,6 +160,43 @@ class State:
             self.timers.file(due_ms, user)
         self._keep(user, kept)
 
+    def put_history(self, rule: bytes, history: History | None) -> None:
+        """Take where occurrences of a rule are kept; None: nothing asks for it any more."""
+        before = self.histories.pop(rule, None)
+        if before is not None:
+            self.memories.discard(before.memory)
+        self.unready.discard(rule)
+        if history is not None:
+            self.histories[rule] = history
+            self.memories.add(history.memory)
+            if (scan := self.scans.get(history.scan)) is None or not scan.ready:
+                self.unready.add(rule)
+
+    def put_scan(self, name: int, scan: Scan | None) -> None:
+        """Take how far a scan has come; None: none of its rules is asked for any more, and what it met is forgotten."""
+        before = self.scans.pop(name, None)
+        if scan is not None:
+            self.scans[name] = scan
+        if scan is None or not scan.ready:
+            if scan is None:
+                self.scanned.pop(name, None)
+            return
+        if before is None or not before.ready:
+            self.unready.difference_update([rule for rule, history in self.histories.items() if history.scan == name])
+        if (met := self.scanned.pop(name, None)) is not None:
+            self.ids.update(met)
+
+    def scanned_by(self, name: int) -> RecentIds:
+        """Return the ids met while a scan is read, to be added to."""
+        if (met := self.scanned.get(name)) is None:
+            met = self.scanned[name] = RecentIds(lateness_ms=self._horizons.lateness_ms, repeats_ms=self._horizons.repeats_ms)
+        return met
+
+    def memory_of(self, rule: Rule) -> bytes:
+        """Return under which name occurrences of a rule are kept."""
+        history = self.histories.get(rule.key)
+        return rule.key if history is None else history.memory
+
     def _keep(self, user: UserId, kept: Kept) -> None:
         self.users[user] = pack(kept)
 
@@ -145,11 +213,12 @@ class Changes:
     """
 
     __slots__ = (
-        "changed", "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "newcomers", "open_windows", "outcomes", "parts",
-        "position", "repeats", "send", "sent", "size", "stream_ms", "taken", "tally", "took",
+        "_horizons", "changed", "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "newcomers", "open_windows", "outcomes",
+        "parts", "position", "repeats", "scanned", "scans", "send", "sent", "size", "stream_ms", "taken", "tally", "took",
     )  # fmt: skip
 
     def __init__(self, state: State, horizons: Horizons) -> None:
+        self._horizons = horizons
         self.position = state.position
         self.stream_ms = state.stream_ms
         self.outcomes: list[Candidate | Denial] = []
@@ -166,6 +235,8 @@ class Changes:
         self.fired_ms: list[int] = []  # deadline + grace of those that fired
         self.open_windows: Counter[CampaignId] = Counter()  # by how many more are open
         self.sent: dict[CampaignId, Sent] = {}
+        self.scans: dict[int, Scan] = {}
+        self.scanned: dict[int, RecentIds] = {}
         self.send: Send | None = None  # what is to be sent before anything else is taken
         self.taken = self.repeats = self.ignored = 0
         self.took = 0  # how many of the records were taken: fewer than there are when a batch would grow too large
@@ -189,6 +260,11 @@ class Changes:
             if packed is None and user not in self.newcomers:
                 self.meet(user)
             kept = self.kept[user] = unpack(packed or NOBODY)
+        if kept.remembered and state.histories and not kept.remembered.keys() <= state.memories:
+            for name in kept.remembered.keys() - state.memories:  # nothing asks for it any more
+                left = kept.remembered.pop(name)
+                for number in range(left.first, left.first + len(left.chunks)):
+                    self._put(memory_key(user, name, number), None)
         return kept
 
     def meet(self, user: UserId) -> None:
@@ -231,6 +307,22 @@ class Changes:
         self.sent[campaign] = sent
         self._put(sent_key(campaign), versioned(_encode(sent)))
 
+    def put_scan(self, name: int, scan: Scan) -> None:
+        """Change how far a scan has come."""
+        self.scans[name] = scan
+        self._put(scan_key(name), versioned(_encode(scan)))
+
+    def add_met(self, name: int, key: int, time_ms: int) -> None:
+        """Remember an id that was met while a scan is read."""
+        if (met := self.scanned.get(name)) is None:
+            met = self.scanned[name] = RecentIds(lateness_ms=self._horizons.lateness_ms, repeats_ms=self._horizons.repeats_ms)
+        met.add(key, time_ms)
+        self.size += ID_BYTES
+
+    def has_met(self, state: State, name: int, key: int, time_ms: int) -> bool:
+        """Say whether an event of this id was met while a scan is read, by the scan or since it was asked for."""
+        return any(ids is not None and ids.seen(key, time_ms) for ids in (state.scanned.get(name), self.scanned.get(name)))
+
     def file(self, user: UserId, kept: Kept) -> None:
         """File a user under the first instant at which something is due, if that is earlier than the one there is."""
         due_ms = kept.due_ms()
@@ -258,10 +350,10 @@ class Changes:
 class Known:
     """A user as audiences and rewards see one; `fresh` are occurrences of which the event being taken is one."""
 
-    __slots__ = ("_fresh", "_kept", "_who", "user")
+    __slots__ = ("_fresh", "_kept", "_memory_of", "_who", "user")
 
-    def __init__(self, user: UserId, kept: Kept, fresh: Mapping[bytes, Remembered]) -> None:
-        self.user, self._kept, self._fresh = user, kept, fresh
+    def __init__(self, state: State, user: UserId, kept: Kept, fresh: Mapping[bytes, Remembered]) -> None:
+        self.user, self._kept, self._fresh, self._memory_of = user, kept, fresh, state.memory_of
         self._who: User | None = None
 
     @property
@@ -276,7 +368,8 @@ class Known:
 
     def remembered(self, rule: Rule) -> Remembered | None:
         """Return what is remembered for a rule."""
-        return self._fresh.get(rule.key) or self._kept.remembered.get(rule.key)
+        name = self._memory_of(rule)
+        return self._fresh.get(name) or self._kept.remembered.get(name)
 
     def _known(self) -> User:
         if self._who is None:
@@ -308,4 +401,8 @@ def merge(state: State, changes: Changes) -> list[int]:
             state.timers.file(due_ms, user)
     state.open_windows.update(changes.open_windows)
     state.sent.update(changes.sent)
+    for name, scan in changes.scans.items():
+        state.put_scan(name, scan)
+    for name, ids in changes.scanned.items():
+        state.scanned_by(name).update(ids)
     return state.ids.expire(state.stream_ms)

@@ -88,7 +88,7 @@ def _fire(state: State, plan: Plan, changes: Changes, users: dict[UserId, None],
         fired, changed = watched.fire(_value(one.group), at_ms, hold_until_ms=hold_until_ms)
         changes.put_windows(one.user, kept, changed)
         for window in fired:
-            _decide(changes, absence, Known(one.user, kept, {}), window, place)
+            _decide(changes, absence, Known(state, one.user, kept, {}), window, place)
     for user in users:
         if changes.known(state, user).filed_ms == at_ms:
             kept = changes.changing(state, user)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import assert_never
 
 from livepromo.behaviour import users
@@ -12,8 +13,9 @@ from livepromo.behaviour.formats import LIVEPROMO, RecordFormat
 from livepromo.behaviour.users import User
 from livepromo.documents import catalogue as publications
 from livepromo.documents.catalogue import Catalogue, campaign_key
-from livepromo.engine.boundary import advance_all, decode_all
+from livepromo.engine.boundary import advance_all, decode_all, scan_all
 from livepromo.engine.entries import CatalogueTaken, ControlEntry, HistoryRead, Tick, Visit
+from livepromo.engine.histories import Reading, ask, asked_by, made_ready, met_more, new_rules, next_scan, nothing_scanned
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Send
 from livepromo.engine.partition import Batch, advance_time
@@ -27,7 +29,7 @@ from livepromo.model.formats import FormatError
 from livepromo.model.ids import UserId
 from livepromo.model.records import DeadReason, Ignored, Malformed, Record
 from livepromo.model.time import FOREVER_MS
-from livepromo.simulation.files import EntryLine, InputError, LogHeader, PublicationLine, RecordLine, read_log
+from livepromo.simulation.files import STANDARD_INPUT, EntryLine, InputError, LogHeader, PublicationLine, RecordLine, read_log
 from livepromo.simulation.summary import Summary
 
 SLICE_RECORDS = 2_000
@@ -250,14 +252,14 @@ class _LoggedPartition:
         """Take a control entry as its worker did, with all that it makes due before anything else is taken."""
         state, simulation = self.state, self._simulation
         match entry:
-            case CatalogueTaken(position=position):
-                self._take_catalogue(position)
+            case CatalogueTaken(position=position, unread=unread):
+                self._take_catalogue(position, unread)
                 yield from simulation.finish(state, self.plan, state.stream_ms)  # what waited for a send that is paused now
             case Tick(at_ms=at_ms):
                 state.stream_ms = max(state.stream_ms, at_ms)
                 yield from simulation.finish(state, self.plan, at_ms)
             case HistoryRead(rules=rules):
-                state.unready.difference_update(rules)
+                ask(state, made_ready(state, rules))
             case Visit(campaign=campaign, users=users):
                 send = next(send for send in self.plan.sends if send.offer.campaign == campaign)
                 yield from simulation.finish(state, self.plan, send.instant_ms + 1)
@@ -266,7 +268,7 @@ class _LoggedPartition:
             case _:
                 assert_never(entry)
 
-    def _take_catalogue(self, position: int) -> None:
+    def _take_catalogue(self, position: int, unread: Sequence[bytes]) -> None:
         while self.catalogue.position < position:
             line = next((p for p in self._publications if p.offset >= self.catalogue.position), None)
             if line is None or line.offset >= position:
@@ -276,7 +278,33 @@ class _LoggedPartition:
             except FormatError as error:
                 raise InputError(f"{self._path}: the publication at {line.offset}: {error}") from None
             self.catalogue, _ = publications.take(self.catalogue, line.offset, line.published_ms, publication)
-        self.plan = compile_plan(self.catalogue, self._simulation.horizons)
+        before, self.plan = self.plan, compile_plan(self.catalogue, self._simulation.horizons)
+        state = self.state
+        begin = 0 if unread else state.position.offset
+        ask(state, asked_by(state, before, self.plan, {rule.key: begin for rule in new_rules(state, self.plan)}))
+        state.catalogue = position
+        if (name := next_scan(state)) is not None:
+            self._scan(name)
+
+    def _scan(self, name: int) -> None:
+        """Read what the file says of the past, all of it at once: it is judged by only from the entry on that says so."""
+        state, horizons = self.state, self._simulation.horizons
+        if self._path == STANDARD_INPUT:
+            raise InputError("a log whose campaigns look back is read twice, which standard input cannot be: write it to a file")
+        met, end = nothing_scanned(horizons), state.scans[name].end
+        lines = (line for line in read_log(self._path) if isinstance(line, RecordLine) and line.offset < end)
+        while next_scan(state) is not None:
+            some = list(islice(lines, SLICE_RECORDS))
+            records, _ = decode_all([line.as_bytes() for line in some], self._simulation.decode, _BUG)
+            batch = Batch([line.offset for line in some], records, [line.received_ms for line in some])
+            to = None if some else end
+            while True:
+                changes, more, _ = scan_all(Reading(state, self.plan, horizons, name), met, batch, to=to)
+                merge(state, changes)
+                met = met_more(met, more)
+                if changes.took == len(batch.records):
+                    break
+                batch = batch.behind(changes.took)
 
 
 def run_logged(simulation: Simulation, paths: Sequence[str], moved: Callable[[int], None] = lambda _: None) -> Iterator[Decision]:

@@ -125,6 +125,7 @@ class Journal:
         self._claimed_s = 0.0
         self._known = True  # whether the outcome of every append of ours is
         self.stamped: tuple[float, int] | None = None  # when our last append was answered, and the time that the log had given it
+        self.answered_after_s = 0.0  # how long that answer took: by so much the time may lag
 
     def __repr__(self) -> str:
         return f"<Journal {self.topic}[{self.partition}] epoch {self.epoch}>"
@@ -213,9 +214,12 @@ class Journal:
         if not self._known:
             raise UnknownOutcomeError(f"{self.topic}[{self.partition}]: an earlier append did not end well")
         self._known = False  # until it returns: an error or a cancellation on the way leaves it so
+        asked_s = self._monotonic()
         appended = await self._writer.append(records)
         self._known = True
         self.end = appended.offset + len(records)
+        answered_s = self._monotonic()
+        self.answered_after_s = answered_s - asked_s
         if appended.timestamp_ms is not None:
-            self.stamped = self._monotonic(), appended.timestamp_ms
+            self.stamped = answered_s, appended.timestamp_ms
         return appended

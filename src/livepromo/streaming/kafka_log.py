@@ -229,6 +229,19 @@ class KafkaLog:
         asker = await self._ask()
         return await self._answer(topic, partition, asker.end_offsets)
 
+    async def at_time(self, topic: str, partition: int, instant_ms: int) -> int:
+        """See `Log.at_time`; an embedded broker cannot tell."""
+        if self._embedded:
+            return await self.begin(topic, partition)
+        asker = await self._ask()
+
+        async def ask(where: list[TopicPartition]) -> dict[TopicPartition, int]:
+            found = await asker.offsets_for_times(dict.fromkeys(where, instant_ms))
+            return {one: -1 if at is None else at.offset for one, at in found.items()}
+
+        offset = await self._answer(topic, partition, ask)
+        return offset if offset >= 0 else await self.end(topic, partition)
+
     async def _ask(self) -> AIOKafkaConsumer:
         async with self._asking:
             if self._asker is None:

@@ -85,6 +85,13 @@ class Log(Protocol):
         """Return the offset of the oldest record that is kept, or the end if there is none. May raise UnavailableError."""
         ...
 
+    async def at_time(self, topic: str, partition: int, instant_ms: int) -> int:
+        """Return the offset of the first record whose timestamp is `instant_ms` or later, or the end if there is none.
+
+        A log that cannot tell returns its begin. May raise UnavailableError.
+        """
+        ...
+
     async def end(self, topic: str, partition: int) -> int:
         """Return the offset behind the newest record, asked for after this call began. May raise UnavailableError."""
         ...

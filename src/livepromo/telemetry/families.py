@@ -70,8 +70,8 @@ class _Family(Generic[Made]):
 
     kind: str
 
-    def __init__(self, means: str, *, exposed: bool = True, **labels: tuple[str, ...]) -> None:
-        self.means, self.exposed, self.labels = means, exposed, labels
+    def __init__(self, means: str, **labels: tuple[str, ...]) -> None:
+        self.means, self.labels = means, labels
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -84,8 +84,7 @@ class _Family(Generic[Made]):
     def __get__(self, instance: object | None, owner: type) -> Self | Made:
         if instance is None:
             return self
-        # What was made stands in the instance and is found there first.
-        raise AttributeError(f"{self.name} is not exposed yet")
+        raise AttributeError(f"{self.name} was not made: what was made stands in the instance and is found there first")
 
     def known(self) -> list[tuple[str, ...]]:
         """Return the label values of all series that can be named before anything happened."""
@@ -125,8 +124,8 @@ class HistogramOf(_Family[Histogram]):
 
     kind = "histogram"
 
-    def __init__(self, means: str, buckets: tuple[float, ...], *, exposed: bool = True, **labels: tuple[str, ...]) -> None:
-        super().__init__(means, exposed=exposed, **labels)
+    def __init__(self, means: str, buckets: tuple[float, ...], **labels: tuple[str, ...]) -> None:
+        super().__init__(means, **labels)
         self.buckets = buckets
 
     def make(self, registry: CollectorRegistry, campaigns: Campaigns) -> Histogram:

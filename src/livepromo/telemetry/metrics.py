@@ -36,7 +36,7 @@ class Metrics:
     """The metrics of one process, in a registry of their own; every attribute is a family of prometheus_client.
 
     `metrics.records_total.labels(outcome="taken").inc(n)`. Whoever counts often keeps what `labels` returns. A label never holds a
-    user, grant, event or code. Those with `exposed=False` belong to parts that do not exist yet: asking for one is an AttributeError.
+    user, grant, event or code.
     """
 
     build_info = GaugeOf("what runs; always 1", version=_ANY, python=_ANY, faust=_ANY, tzdata=_ANY)
@@ -68,7 +68,7 @@ class Metrics:
     lag_records = GaugeOf("unread records", stage=_STAGES, partition=_ANY)
     lag_seconds = GaugeOf("age of the oldest unread record", stage=_STAGES, partition=_ANY)
     stream_time_timestamp_seconds = GaugeOf("how far stream time is", partition=_ANY)
-    history_complete_since_timestamp_seconds = GaugeOf("from when on look-backs are true", exposed=False, partition=_ANY)
+    history_complete_since_timestamp_seconds = GaugeOf("from when on look-backs are true", partition=_ANY)
     partitions_assigned = GaugeOf("partitions that this process owns", stage=_STAGES)
     rebalances_total = CounterOf("times that partitions were revoked and assigned", stage=_STAGES)
     takeover_seconds = HistogramOf("assigned until the first slice is taken", _TAKEOVER, stage=_STAGES)
@@ -94,9 +94,8 @@ class Metrics:
         self.registry = CollectorRegistry() if registry is None else registry
         campaigns = Campaigns()
         for name, family in TABLE.items():
-            if family.exposed:
-                # Into the instance, where it hides the declaration of the class.
-                self.__dict__[name] = family.make(self.registry, campaigns)
+            # Into the instance, where it hides the declaration of the class.
+            self.__dict__[name] = family.make(self.registry, campaigns)
         self.build_info.labels(
             version=version("livepromo"), python=platform.python_version(), faust=version("faust-streaming"), tzdata=tzdata_version()
         ).set(1)

@@ -32,6 +32,8 @@ STEPS: Final = frozenset({
     "catalogue.entry_appended",
     "tick.entry_appended",
     "visit.entry_appended",
+    "history.read_appended",
+    "history.entry_appended",
     "renew.claimed",
 })  # fmt: skip
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from livepromo.engine.boundary import advance_all, decode_all
-from livepromo.engine.entries import CatalogueTaken, ControlEntry, Tick, Visit
+from livepromo.engine.entries import CatalogueTaken, ControlEntry, HistoryRead, Tick, Visit
+from livepromo.engine.histories import NOTHING_ASKED, Asked, made_ready, read_rules, unread_of
 from livepromo.engine.journalling import (
     PositionPart,
     Surroundings,
@@ -17,6 +18,7 @@ from livepromo.engine.journalling import (
     parts_of,
     position_part,
     restore_part,
+    restored,
     take_entry,
 )
 from livepromo.engine.offers import Send
@@ -33,6 +35,7 @@ from livepromo.streaming.errors import DoesNotFitError, FencedError
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.offsets import SPAN_OFFSETS, Slice
 from livepromo.telemetry import clock
+from livepromo.worker.history import History
 from livepromo.worker.ports import OutRecord
 from livepromo.worker.publishing import Publications
 from livepromo.worker.shared import Shared, log
@@ -42,6 +45,8 @@ CANDIDATE_BATCH_BYTES = 512 * 1024
 BUGS_IN_A_ROW = 100
 AT_HOME_USERS = 100_000
 HOUR_S = 3600.0
+SLOW_S = 10.0  # where our last append was answered later (this process was frozen), the broker's time is asked for anew
+ENTRY_PARTS = 2_000  # rules in a batch: fewer than 300 bytes each
 SKEW_MS = 500  # by how much the clocks of two brokers may differ
 UNKNOWN_TZDATA = "unknown"
 _BUG: Record = Malformed(DeadReason.BUG)
@@ -64,6 +69,7 @@ class MatchOwner:
         self._surroundings = Surroundings(shared.topics.event_partitions, tzdata)
         self.state = State(shared.horizons)
         self.journal = self._new_journal()
+        self._history = History(partition, shared)
         self._entries_from = 0
         self._bugs_in_a_row = 0
         self._appended_s = shared.monotonic()
@@ -80,6 +86,7 @@ class MatchOwner:
         `committed` is the group's committed offset, if there is one. Raises DoesNotFitError when what is held does not fit.
         """
         shared, topics = self._shared, self._shared.topics
+        await self._history.close()
         self.journal = self._new_journal()
         await self.journal.claim()
         shared.failpoints.reach("takeover.claimed")
@@ -104,6 +111,7 @@ class MatchOwner:
         end = await shared.patiently("the events topic's end", lambda: shared.log.end(topics.events, self.partition))
         # What the older owner may have sent beyond its durable position is the same only under the same control entries.
         self._entries_from = min(self.state.position.offset + SPAN_OFFSETS, end)
+        await self._take_what_is_due()  # a control entry stands, but perhaps not yet what was decided by it
         return self.state.position.offset
 
     async def _restore(self) -> PositionPart | None:
@@ -114,6 +122,7 @@ class MatchOwner:
             for key, payload, _ in batch:
                 last = restore_part(self.state, key, payload) or last
             records += len(batch)
+        restored(self.state)
         # The older owner may have ended before the batch that says that these hours are over.
         merge_ids(self.state, Changes(self.state, self._shared.horizons), self.state.ids.expire(self.state.stream_ms))
         metrics = self._shared.metrics
@@ -298,8 +307,11 @@ class MatchOwner:
 
     # -- control entries and upkeep ------------------------------------------------------------------------------
 
-    async def look(self) -> None:
-        """Take what was published, renew the claim before it ages, and write the position again at least hourly."""
+    async def look(self) -> bool:
+        """Take what was published, renew the claim before it ages, and write the position again at least hourly; read of the past.
+
+        Says whether there is more of that to be read at once.
+        """
         if self.journal.needs_renewal:
             await self.journal.renew()
             self._shared.failpoints.reach("renew.claimed")
@@ -307,21 +319,43 @@ class MatchOwner:
         await self._take_publications()
         await self._take_what_is_due()
         await self._tick()
-        if self._shared.monotonic() - self._appended_s > HOUR_S:
+        more = await self._read_history()
+        if self._shared.monotonic() - self._appended_s > HOUR_S or self.journal.answered_after_s > SLOW_S:
             await self._write_again()
+        return more
+
+    async def _read_history(self) -> bool:
+        """Read of the past what rules ask for that were published just now, a bit at a time, and say whether there is more of it."""
+        state = self.state
+        more = await self._history.read(state, self._plan(), lambda changes: self._make_durable(changes, {}))
+        rules = read_rules(state)
+        if rules and state.position.offset >= self._entries_from:
+            await self._enter(HistoryRead(rules), "history.entry_appended", made_ready(state, rules))
+            log.info("%s[%d] has read the past of %d rules", self._shared.topics.events, self.partition, len(rules))
+            await self._take_what_is_due()
+        self._history.report(state)
+        return more
 
     async def _take_publications(self) -> bool:
         """Take what was published meanwhile, and say whether there was anything."""
         newest = self._publications.newest.position
         if newest <= self.state.catalogue or self.state.position.offset < self._entries_from:
             return False
-        await self._enter(CatalogueTaken(newest), "catalogue.entry_appended")
+        after = self._publications.plan(newest, self._shared.horizons)
+        asked = await self._history.asked_by(self.state, self._plan(), after)
+        await self._enter(CatalogueTaken(newest, unread_of(asked)), "catalogue.entry_appended", asked)
         log.info("%s[%d] took the catalogue up to %d", self._shared.topics.events, self.partition, newest)
         return True
 
-    async def _enter(self, entry: ControlEntry, failpoint: str) -> None:
-        """Take a control entry: it stands in the state before anything is decided by it."""
-        parts, taken = take_entry(self.state, entry, self._surroundings)
+    async def _enter(self, entry: ControlEntry, failpoint: str, asked: Asked = NOTHING_ASKED) -> None:
+        """Take a control entry: it stands in the state before anything is decided by it.
+
+        Where a batch cannot hold all that it asks for, some of that stands before it, and is nothing without it.
+        """
+        parts, taken = take_entry(self.state, entry, self._surroundings, asked)
+        while len(parts) > ENTRY_PARTS:
+            await self._append(parts[:ENTRY_PARTS])
+            del parts[:ENTRY_PARTS]
         await self._append(parts)
         self._shared.failpoints.reach(failpoint)
         taken()
@@ -402,6 +436,8 @@ class MatchOwner:
     async def close(self) -> None:
         """Let go of the partition."""
         self._shared.metrics.stream_time_timestamp_seconds.remove_by_labels({"partition": str(self.partition)})
+        self._history.forget()
+        await self._history.close()
         await self.journal.close()
 
 

@@ -33,8 +33,8 @@ class Owner(Protocol):
         """Make every effect of a slice durable."""
         ...
 
-    async def look(self) -> None:
-        """Do what is due without a slice."""
+    async def look(self) -> bool | None:
+        """Do what is due without a slice; where there is more of it than fits between two slices, say so: true."""
         ...
 
     async def leave(self) -> None:
@@ -122,9 +122,11 @@ class Stage:
             await Measured(self._take(owner, piece), self._cpu)
 
         async def on_look() -> None:
-            await Measured(owner.look(), self._cpu)
+            if await Measured(owner.look(), self._cpu):
+                lane.look()  # behind the slices that wait
 
-        self.lanes.open(Lane(partition, on_slices=on_slices, on_look=on_look, on_error=self._end, may_look=lambda: feed.owns(partition)))
+        lane = Lane(partition, on_slices=on_slices, on_look=on_look, on_error=self._end, may_look=lambda: feed.owns(partition))
+        self.lanes.open(lane)
 
     async def _take(self, owner: Owner, piece: Slice) -> None:
         started = clock.monotonic_s()

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from livepromo.telemetry import metrics as table
 from livepromo.telemetry.families import MOST_CAMPAIGNS
 from livepromo.telemetry.metrics import TABLE, Metrics, tzdata_version
-from promised_metrics import NOT_YET, contract
+from promised_metrics import contract
 
 
 def scrape(registry: CollectorRegistry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -24,14 +24,10 @@ def test_the_table_is_the_contract() -> None:
     assert {name: (family.kind, tuple(family.labels)) for name, family in TABLE.items()} == contract()
 
 
-def test_only_what_has_no_meaning_yet_is_not_exposed() -> None:
-    assert {name for name, family in TABLE.items() if not family.exposed} == NOT_YET
-
-
 def test_a_scrape_has_the_names_types_and_labels_of_the_contract_and_nothing_else() -> None:
     metrics = Metrics()
     for name, (kind, labels) in contract().items():  # so that every family has a sample
-        if name not in NOT_YET and labels:
+        if labels:
             family = getattr(metrics, name)
             if labels == ("campaign",) and kind == "gauge":
                 family.set("c", 1)
@@ -43,12 +39,7 @@ def test_a_scrape_has_the_names_types_and_labels_of_the_contract_and_nothing_els
         suffix = "_total" if family.type == "counter" else ""
         said[family.name.removeprefix("livepromo_") + suffix] = (family.type, labels)
         assert family.name.startswith("livepromo_")
-    assert said == {name: (kind, set(labels)) for name, (kind, labels) in contract().items() if name not in NOT_YET}
-
-
-def test_what_does_not_exist_yet_cannot_be_counted() -> None:
-    with pytest.raises(AttributeError, match="history_complete_since_timestamp_seconds is not exposed yet"):
-        _ = Metrics().history_complete_since_timestamp_seconds
+    assert said == {name: (kind, set(labels)) for name, (kind, labels) in contract().items()}
 
 
 @pytest.mark.parametrize(
