@@ -148,8 +148,8 @@ class _Run:
         broker = EmbeddedBroker()
         self._stack.callback(broker.stop)
         self._screen.say(
-            "an embedded broker (librdkafka's mock plays Kafka: one worker, gentle traffic, windows and sends by this machine's clock, nothing kept) "
-            "and an embedded Redis; --broker kafka is the real thing",
+            "an embedded broker (librdkafka's mock plays Kafka: one worker, gentle traffic, windows and sends by this machine's clock, "
+            "nothing kept) and an embedded Redis; --broker kafka is the real thing",
             "dim",
         )
         return {"KAFKA": broker.bootstrap}
