@@ -189,13 +189,13 @@ def run(installation: Installation, users: int, records: int, steps: tuple[tuple
     first.wait_until_stopped(90)
     installation.cli("pause", "thanks", "--no-wait")
     first.thaw()
-    second = installation.worker()
-    until(lambda: second.said().count(".events[") > 0, 60, "one more joins")
+    until(lambda: "took the catalogue" in first.said(), 30, "it is paused")
     installation.until_done()
     halfway = {grant.said["user"] for grant in ledger(installation)}
     thanked, _ = sending.owed()
     assert halfway < thanked, "not all of it is sent while it is paused"
-    installation.cli("resume", "thanks")
+    second = installation.worker()  # joins half-way, as soon as it can
+    installation.cli("resume", "thanks", "--no-wait")
     found = sending.judge({"thanks"})
     for worker in (first, second):
         assert worker.stop() == 0, worker.said()[-3000:]
