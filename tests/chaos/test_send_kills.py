@@ -181,9 +181,6 @@ def run(installation: Installation, users: int, records: int, steps: tuple[tuple
     assert sending.worker.stop() == 0
     installation.cli("resume", "thanks", "--no-wait")
 
-    # Killed in the midst of visits, the first time before anything of it is decided; one more joins half-way.
-    for step, nth in steps:
-        sending.kill_at(step, nth)
     # Paused half-way: the worker that stands still there takes the pause behind the visit that it is at.
     first = installation.worker(failpoints="visit.entry_appended=freeze@1", session="60s")
     first.wait_until_stopped(90)
@@ -194,10 +191,15 @@ def run(installation: Installation, users: int, records: int, steps: tuple[tuple
     halfway = {grant.said["user"] for grant in ledger(installation)}
     thanked, _ = sending.owed()
     assert halfway < thanked, "not all of it is sent while it is paused"
-    second = installation.worker()  # joins half-way, as soon as it can
+    assert first.stop() == 0, first.said()[-3000:]
     installation.cli("resume", "thanks", "--no-wait")
+
+    # Killed in the midst of visits; one more joins half-way.
+    for step, nth in steps:
+        sending.kill_at(step, nth)
+    workers = [installation.worker(), installation.worker()]
     found = sending.judge({"thanks"})
-    for worker in (first, second):
+    for worker in workers:
         assert worker.stop() == 0, worker.said()[-3000:]
     assert sending.exits == {-signal.SIGKILL: len(steps)}
 
@@ -217,7 +219,7 @@ def run(installation: Installation, users: int, records: int, steps: tuple[tuple
 
 @pytest.mark.timeout(400)
 def test_two_kills_and_a_pause_half_way_leave_everyone_to_be_sent_to_once(installation: Installation) -> None:
-    run(installation, 10_000, 30_000, (("visit.entry_appended", 2), ("match.candidates_appended", 1)))
+    run(installation, 16_000, 48_000, (("visit.entry_appended", 1), ("match.candidates_appended", 1)))
 
 
 @pytest.mark.chaos
