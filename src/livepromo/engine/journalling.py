@@ -28,9 +28,11 @@ from livepromo.engine.parts import (
     scanned_key,
     unversioned,
     versioned,
+    who_key,
+    windows_key,
 )
 from livepromo.engine.state import Changes, History, Part, Scan, Sent, State
-from livepromo.model.ids import CampaignId
+from livepromo.model.ids import CampaignId, UserId
 from livepromo.model.records import Position
 
 POSITION_KEY = b"@position"
@@ -156,6 +158,20 @@ def merge_ids(state: State, changes: Changes, hours_forgotten: Iterable[int]) ->
             state.id_parts.setdefault(hour, {})[key] = None
     for hour in hours_forgotten:
         state.forgotten += state.id_parts.pop(hour, ())
+
+
+def concerns(key: bytes, user: UserId) -> bool:
+    """Say whether a record of the journal is about a user, or about the partition as a whole; remembered ids are about neither.
+
+    Restored from these alone, a state knows nobody else, in little memory.
+    """
+    if key.startswith(WHO):
+        return key == who_key(user)
+    if key.startswith(WINDOWS):
+        return key.startswith(windows_key(user, ""))
+    if key.startswith(MEMORY):
+        return read_memory_key(key)[0] == user
+    return not key.startswith(_IDS)
 
 
 def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPart | None:  # noqa: C901 - a branch a kind
