@@ -20,7 +20,7 @@ from whole import In, Installation, Worker, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka")]
 
-LIST = "regulars"
+LIST, PARTITIONS = "regulars", 2
 HOUR_MS = 3_600_000
 DOCUMENTS = """
 kind: wallet
@@ -59,7 +59,7 @@ def instant(ms: int) -> str:
 
 @pytest.fixture
 def installation(kafka: KafkaCluster, redis_server: RedisServer, name: str, tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(kafka.bootstrap, redis_server.url, name, tmp_path, partitions=2, clock="ticks", grace="1s")
+    installation = Installation(kafka.bootstrap, redis_server.url, name, tmp_path, partitions=PARTITIONS, clock="ticks", grace="1s")
     yield installation
     installation.close()
 
@@ -186,7 +186,8 @@ def run(installation: Installation, users: int, records: int, steps: tuple[tuple
     first.wait_until_stopped(90)
     installation.cli("pause", "thanks", "--no-wait")
     first.thaw()
-    until(lambda: "took the catalogue" in first.said(), 30, "it is paused")
+    (newest,) = installation.kafka.ends(installation.topic("catalogue"))
+    until(lambda: first.said().count(f"took the catalogue up to {newest}") == PARTITIONS, 30, "it is paused")
     installation.until_done()
     halfway = {grant.said["user"] for grant in ledger(installation)}
     thanked, _ = sending.owed()
