@@ -12,15 +12,19 @@ import argparse
 import gc
 import json
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import islice, repeat
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import psutil
 from benchmarks.core import plan_of
-from benchmarks.load import FIRST_MS, VoidError
+from benchmarks.load import FIRST_MS, Sent, VoidError
+from benchmarks.running import PARTITIONS, Kafka, say, servers
 
 from livepromo.behaviour.decoding import decode
 from livepromo.engine.boundary import decode_all
@@ -31,7 +35,7 @@ from livepromo.engine.plan import Plan
 from livepromo.engine.state import Part, State, merge
 from livepromo.ledger.sources import CandidateBatch, encode_batch
 from livepromo.model.decisions import Candidate
-from livepromo.model.ids import CampaignId
+from livepromo.model.ids import CampaignId, partition_of
 from livepromo.model.records import DeadReason, Malformed, Position, Record
 
 SLICE = 2_000
@@ -46,6 +50,11 @@ _WHOLE_SECONDS = 200  # this many triggers take whole seconds, and can be halved
 AT_ONCE = 10_000
 SURROUNDINGS = Surroundings(1, "2026a")
 HORIZONS = Horizons(grace_ms=GRACE_MS)
+
+
+PACKAGES = ("bytewax==0.21.1", "quixstreams==3.28.1", "orjson")
+BYTEWAX_RATE = 4_000  # events a second, which it can take
+LARGEST_OF_PEERS = 10_000
 
 
 class Steady(NamedTuple):
@@ -106,10 +115,14 @@ class Steady(NamedTuple):
             batch = Batch([n], [decode(self.value(n))], [None])
             yield from advance(State(HORIZONS), plan, HORIZONS, batch).parts.items()
 
-    def fired_by(self, n: int) -> set[str]:
-        """Return the ids of the triggers whose windows have fired when event n has been taken."""
-        before = n * STEP_MS - self.within * TRIGGER_MS - GRACE_MS
-        first = next(self.open_at_first())
+    @property
+    def open_ms(self) -> int:
+        """Return how long after its trigger a window fires: at the first event later than that."""
+        return self.within * TRIGGER_MS + GRACE_MS
+
+    def fired_by(self, n: int, first: int) -> set[str]:
+        """Return the ids of the triggers, from the `first`th on, whose windows have fired when event n has been taken."""
+        before = n * STEP_MS - self.open_ms
         return {f"e{one * TRIGGER_EVERY:012d}" for one in range(first, -(-before // TRIGGER_MS)) if one % CLOSED_EVERY}
 
 
@@ -160,9 +173,98 @@ class Running:
 
     def check(self) -> None:
         """Object unless exactly those windows have fired that should have. Raises VoidError."""
-        expected = self.steady.fired_by(self.at - 1)
+        expected = self.steady.fired_by(self.at - 1, next(self.steady.open_at_first()))
         if self.fired != expected:
             raise VoidError(f"{len(expected - self.fired)} windows did not fire, {len(self.fired - expected)} should not have")
+
+
+class Peer(NamedTuple):
+    """Another system: what runs it, and how far behind the last event it may be with firing, in events."""
+
+    name: str
+    module: str
+    needs_kafka: bool
+    keyed_by_partition: bool
+    behind: int
+
+
+PEERS = (
+    Peer("Bytewax, notify_at, no Kafka", "absence_bytewax", needs_kafka=False, keyed_by_partition=False, behind=BYTEWAX_RATE),
+    Peer("Quix Streams", "absence_quix", needs_kafka=True, keyed_by_partition=True, behind=1_000),
+    Peer("plain Faust, table", "absence_faust", needs_kafka=True, keyed_by_partition=False, behind=1_000),
+)
+
+
+def peer_us(  # noqa: PLR0917 - what, by what, how much and where
+    peer: Peer, python: Path, windows: int, events: int, kafka: Kafka | None, home: Path
+) -> tuple[float, int]:
+    """Return microseconds an event of a peer that takes the same stream from its beginning, without those until windows are open.
+
+    And how many windows fired. Raises VoidError where that are not those that should have.
+    """
+    steady = Steady.of(windows)
+    first, count = steady.begins * TRIGGER_EVERY, steady.begins * TRIGGER_EVERY + events
+    values = [steady.value(n) for n in range(count)]
+    folder = home / f"{peer.module}-{windows}"
+    folder.mkdir()
+    task = {
+        "name": folder.name,
+        "topic": folder.name,
+        "home": str(folder),
+        "result": str(folder / "result.json"),
+        "values": str(folder / "values"),
+        "first": first,
+        "count": count,
+        "open_ms": steady.open_ms,
+        "open_events": steady.open_ms // STEP_MS,
+        "rate": BYTEWAX_RATE,
+        "partitions": PARTITIONS,
+    }
+    if kafka is None:
+        (folder / "values").write_bytes(b"\n".join(values))
+    else:
+        task["bootstrap"] = kafka.bootstrap
+        kafka.make(folder.name)
+        users = (json.loads(value)["user"] for value in values)
+        keys = (str(partition_of(user, PARTITIONS)) if peer.keyed_by_partition else user for user in users)
+        kafka.send(folder.name, map(Sent, keys, values, repeat(None)))
+    words = [python, Path(__file__).with_name("peers") / f"{peer.module}.py", json.dumps(task)]
+    done = subprocess.run(words, capture_output=True, timeout=600, check=False)
+    if not (folder / "result.json").exists():
+        raise VoidError(f"{peer.name} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-2000:]}")
+    result = json.loads((folder / "result.json").read_text())
+    fired = set(result["fired"])
+    missing = steady.fired_by(count - 1 - peer.behind, 0) - fired
+    wrong = fired - steady.fired_by(count - 1 + peer.behind, 0)
+    if missing or wrong or len(fired) < len(result["fired"]):
+        raise VoidError(f"{peer.name}: {len(missing)} windows did not fire, {len(wrong)} should not have")
+    return result["cpu_s"] * 1e6 / events, len(fired)
+
+
+def python_of(folder: Path) -> Path:
+    """Return the Python of an environment with the peers, which is made if it is not there; livepromo's own never has them."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        say(f"installing {' '.join(PACKAGES)} into {folder}")
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES], check=True)
+    return python
+
+
+def compare(folder: Path, sizes: Sequence[int], events: int) -> None:
+    """Print what the peers take, each with the sizes that it comes to in reasonable time."""
+    python = python_of(folder)
+    print(f"\n{'beside it':<32}{'open windows':>12}{'fired':>8}{'CPU-µs an event':>18}")
+    with TemporaryDirectory(prefix="livepromo-bench-", ignore_cleanup_errors=True) as name, servers() as both:
+        for peer in PEERS:
+            for windows in sizes:
+                own = Path(sys.executable) if peer.module == "absence_faust" else python
+                try:
+                    taken_us, fired = peer_us(peer, own, windows, events, both.client if peer.needs_kafka else None, Path(name))
+                except VoidError as error:
+                    print(f"{peer.name:<32}{windows:>12,}  does not count: {error}")
+                else:
+                    print(f"{peer.name:<32}{windows:>12,}{fired:>8,}{taken_us:>18.1f}", flush=True)
 
 
 def main() -> int:
@@ -170,6 +272,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.absence", description=__doc__)
     parser.add_argument("--windows", type=int, nargs="+", default=[1_000_000, 100_000, 10_000, 1_000], help="the largest first")
     parser.add_argument("--slices", type=int, default=20, help="of 2,000 events, for each")
+    parser.add_argument("--peers", type=Path, help="an environment with Bytewax and Quix Streams, made there if it is not: run them too")
     asked = parser.parse_args()
     partitions = [Running(windows) for windows in asked.windows]
     for _ in range(asked.slices):
@@ -180,6 +283,8 @@ def main() -> int:
         one.check()
         median, least = statistics.median(one.events_us), min(one.events_us)
         print(f"{one.open:>12,}{len(one.fired):>8,}{median:>26.2f}{least:>8.2f}{one.restore_s:>18.2f}{one.bytes_each:>12.0f}")
+    if asked.peers is not None:
+        compare(asked.peers, [windows for windows in sorted(asked.windows) if windows <= LARGEST_OF_PEERS], asked.slices * SLICE)
     return 0
 
 

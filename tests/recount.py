@@ -18,6 +18,7 @@ import yaml
 
 from livepromo.engine.journalling import read_position
 from livepromo.ledger.sources import decode_batch
+from livepromo.model.records import Position
 from whole import DENIED, GRANTED, Installation, Out
 
 Cause = tuple[str, str, str]  # campaign, user, the cause's JSON
@@ -217,7 +218,7 @@ def check_candidates(installation: Installation, simulated: Simulated) -> int:
 
     What is owed, also above it, must be there in the end; `simulated` says what that is.
     """
-    made: dict[Cause, tuple[int, int, int]] = {}  # the earliest: when, of which partition, of which offset
+    made: dict[Cause, tuple[int, int, Position]] = {}  # the earliest: when, of which partition, at which position
     repeats = 0
     for record in installation.read(installation.topic("candidates")):
         assert record.value is not None
@@ -225,20 +226,20 @@ def check_candidates(installation: Installation, simulated: Simulated) -> int:
         for candidate in batch.candidates:
             cause = candidate.campaign, candidate.user, _sorted(candidate.cause)
             repeats += cause in made
-            found = record.ms, batch.source, candidate.position.offset
+            found = record.ms, batch.source, candidate.position
             made[cause] = min(made.get(cause, found), found)
     owed = {cause_of(grant.said) for grant in simulated.grants}
     owed |= {cause_of(denial) for denial in simulated.denials if "limit" in denial}
     assert made.keys() == owed, (len(made.keys() - owed), len(owed - made.keys()))
-    passed: dict[int, list[tuple[int, int]]] = {}  # by partition: up to which offset, first said when
+    passed: dict[int, list[tuple[Position, int]]] = {}  # by partition: up to which position, first said when
     for record, payload in sealed(installation.read(installation.topic("state"))):
         if record.key == b"@position":
-            passed.setdefault(record.partition, []).append((read_position(payload).position.offset, record.ms))
-    for cause, (ms, source, offset) in made.items():
+            passed.setdefault(record.partition, []).append((read_position(payload).position, record.ms))
+    for cause, (ms, source, place) in made.items():
         positions = passed[source]
-        at = bisect_right(positions, (offset, 1 << 62))
-        assert at < len(positions), f"{cause} of {source}@{offset} is owed, the state stands at {positions[-1]}"
-        assert ms <= positions[at][1], f"the state passed {source}@{offset} at {positions[at]}, but {cause} was not there before {ms}"
+        at = bisect_right(positions, (place, 1 << 62))
+        assert at < len(positions), f"{cause} of {source}@{place} is owed, the state stands at {positions[-1]}"
+        assert ms <= positions[at][1], f"the state passed {source}@{place} at {positions[at]}, but {cause} was not there before {ms}"
     return repeats
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import psutil
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from livepromo.sandbox.servers import ServerError, wait_until
 
@@ -24,6 +24,7 @@ LIVEPROMO = Path(sys.executable).with_name("livepromo")
 DATA = Path(__file__).with_name("data")
 GRANTED, DENIED = "reward-granted", "reward-denied"
 SESSION_S = 3
+AT_ONCE = {"segment.ms": "200", "min.cleanable.dirty.ratio": "0.001", "max.compaction.lag.ms": "200", "delete.retention.ms": "0"}
 
 
 def until(holds: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> None:
@@ -270,6 +271,18 @@ class Installation:
             ),
         ]
         for future in admin.create_topics(topics).values():
+            future.result(20)
+
+    def compact_at_once(self, name: str) -> None:
+        """Have the log cleaner compact one of its topics as soon as there is anything to compact."""
+        self._set(ResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "100"})
+        self._set(ResourceType.TOPIC, self.topic(name), AT_ONCE)
+
+    def _set(self, kind: ResourceType, name: str, config: dict[str, str]) -> None:
+        entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
+        resource = ConfigResource(kind, name, incremental_configs=entries)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for future in admin.incremental_alter_configs([resource]).values():
             future.result(20)
 
     def topic(self, name: str) -> str:

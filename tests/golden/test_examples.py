@@ -11,13 +11,14 @@ import pytest
 from livepromo.cli import main
 from livepromo.documents.files import read_files
 from livepromo.documents.reading import documents_of
-from livepromo.model.documents import Campaign, Credits, Custom, Points, Reward
+from livepromo.model.documents import Campaign, Credits, Custom, Live, Points, Reward
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECORDED = EXAMPLES / "recorded"
 CODES = {"coupon/spring-10": "spring-10.txt", "voucher_list/amazon/Holiday2025": "amazon-holiday.txt"}
 WORDS = ["simulate", "--documents", str(EXAMPLES), "--events", str(RECORDED / "events.jsonl")]
 WORDS += [word for pool, file in CODES.items() for word in ("--codes", f"{pool}={RECORDED / file}")]
+WORDS += ["--users", f"list/vip-2026={RECORDED / 'vip-2026.txt'}"]
 
 
 def campaigns() -> dict[str, Campaign]:
@@ -58,6 +59,12 @@ def test_there_is_an_example_of_every_type_of_reward_and_of_every_way_to_earn() 
     kinds = Counter(_kind(one.reward) for one in campaigns().values())
     assert {"points flat", "points percent", "points per", "points random", "coupon", "voucher", "custom", "custom percent"} <= kinds.keys()
     assert kinds["coupon"] >= 2  # a single one, a bulk one
+
+
+def test_there_is_an_example_of_every_way_to_qualify() -> None:
+    ways = {str(one.qualify.__struct_config__.tag) for one in campaigns().values()}
+    assert ways == {"live", "past", "list"}
+    assert any(isinstance(one.qualify, Live) and one.qualify.unless is not None for one in campaigns().values())
 
 
 def test_no_file_of_decisions_is_left_over() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from livepromo.sandbox.servers import KafkaCluster, RedisServer
 from recount import Published, Simulated, check_candidates, check_delivered, check_limits, check_same, ledger
@@ -20,7 +19,6 @@ DOCUMENTS = DATA / "twelve-campaigns.yaml"
 FENCED = "claimed by somebody else: nothing was appended"
 TOO_OLD = "should have been renewed long ago"
 NTH = 100
-AT_ONCE = {"segment.ms": "200", "min.cleanable.dirty.ratio": "0.001", "max.compaction.lag.ms": "200", "delete.retention.ms": "0"}
 CLAIM = re.compile(r"claimed (\S+): producer id (\d+), epoch (\d+)")
 
 
@@ -33,14 +31,6 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster
         yield cluster.start()
     finally:
         cluster.stop()
-
-
-def set_config(kafka: KafkaCluster, kind: ResourceType, name: str, config: dict[str, str]) -> None:
-    entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
-    resource = ConfigResource(kind, name, incremental_configs=entries)
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(20)
 
 
 class _Sending:
@@ -89,9 +79,7 @@ def compacted(installation: Installation, sending: _Sending) -> None:
     until(cleaned, 60, "the state is compacted")
 
 
-def zombies_end_and_nothing_is_lost(
-    kafka: KafkaCluster, installation: Installation, said: str, renewals: int = 0
-) -> tuple[Worker, Worker, Worker]:
+def zombies_end_and_nothing_is_lost(installation: Installation, said: str, renewals: int = 0) -> tuple[Worker, Worker, Worker]:
     """Freeze two workers, one before an append to `state`, one to `ledger`; return both and the one that took over.
 
     That one has to renew its claims so often.
@@ -111,8 +99,7 @@ def zombies_end_and_nothing_is_lost(
         assert said in zombie.said(), zombie.said()[-4000:]
     assert ends == {name: installation.kafka.ends(installation.topic(name)) for name in ("state", "ledger")}, "something was appended"
 
-    set_config(kafka, ResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "100"})
-    set_config(kafka, ResourceType.TOPIC, installation.topic("state"), AT_ONCE)
+    installation.compact_at_once("state")
     compacted(installation, sending)
     for _ in range(renewals):
         claimed = len(CLAIM.findall(owner.said()))
@@ -138,7 +125,7 @@ def test_the_broker_refuses_a_zombie_and_compaction_loses_nothing(
 ) -> None:
     installation = Installation(kafka.bootstrap, redis_server.url, name, tmp_path)
     try:
-        at_state, at_ledger, owner = zombies_end_and_nothing_is_lost(kafka, installation, FENCED)
+        at_state, at_ledger, owner = zombies_end_and_nothing_is_lost(installation, FENCED)
     finally:
         installation.close()
     news = claims(owner)
@@ -155,7 +142,7 @@ def test_a_zombie_ends_where_the_broker_has_forgotten_its_claim_and_an_owner_ren
 ) -> None:
     installation = Installation(forgetful.bootstrap, redis_server.url, name, tmp_path, partitions=2, renew="3s", session="12s")
     try:
-        at_state, at_ledger, owner = zombies_end_and_nothing_is_lost(forgetful, installation, TOO_OLD, renewals=3)
+        at_state, at_ledger, owner = zombies_end_and_nothing_is_lost(installation, TOO_OLD, renewals=3)
     finally:
         installation.close()
     news = claims(owner)

@@ -12,6 +12,8 @@ from property.drawn import BEGINNINGS, begins_of
 from property.drawn_behaviour import SCALES, AbsenceAuthor, AbsenceWorld
 from property.judging import Judge, agree, by_engine, by_rules, drawn, sentence, told
 
+pytestmark = pytest.mark.timeout(300)  # a thousand histories, on a machine that has other things to do
+
 
 def expected(one: Expected) -> tuple[str, str, int, str | None]:
     return one.event_id, one.campaign, instant_of(one.at), one.reason

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import event as note
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,8 @@ from livepromo.model.audiences import (
 from livepromo.model.conditions import Condition, Op
 from livepromo.model.documents import Segment
 from livepromo.model.ids import CampaignId, UserId, sampled
+
+pytestmark = pytest.mark.timeout(300)  # a thousand histories, on a machine that has other things to do
 
 T = 1_764_547_200_000
 LATENESS = 20

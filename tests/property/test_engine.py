@@ -13,6 +13,8 @@ from hypothesis import settings
 from property.drawn import BEGINNINGS, Author, World, begins_of
 from property.judging import agree, drawn
 
+pytestmark = pytest.mark.timeout(300)  # a thousand histories, on a machine that has other things to do
+
 
 def check(random: Random, slice_records: int, batch_bytes: int) -> None:
     """Object unless the engine decides one drawn history of documents and records as the rules say, whatever the sizes of its slices."""

@@ -13,6 +13,8 @@ from property.drawn import BEGINNINGS, USERS, begins_of
 from property.drawn_behaviour import SCALES, AudienceAuthor, AudienceWorld
 from property.judging import Judge, agree, by_engine, by_rules, drawn, sentence, told
 
+pytestmark = pytest.mark.timeout(300)  # a thousand histories, on a machine that has other things to do
+
 
 @pytest.mark.parametrize("judge", [by_rules, by_engine], ids=["rules", "engine"])
 @pytest.mark.parametrize("case", CASES, ids=map(sentence, CASES))

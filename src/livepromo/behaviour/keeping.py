@@ -40,7 +40,8 @@ class Kept(msgspec.Struct, array_like=True):
 
     def due_ms(self) -> int:
         """Return when something of this user is due."""
-        return min(map(due_of, self.windows.values()), default=FOREVER_MS)
+        windows = self.windows
+        return min(map(due_of, windows.values())) if windows else FOREVER_MS
 
 
 class _Packed(msgspec.Struct, array_like=True, gc=False):

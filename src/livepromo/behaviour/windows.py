@@ -22,6 +22,7 @@ PART_BYTES: Final = 512 * 1024
 
 _HEADER = Struct(">qHH")  # when to look again, open windows, triggers that wait
 _LONGEST_VALUE = 64
+_TEXT: Final = {str}
 _JSON: Final = b"{"  # nothing in msgpack that has names begins with it
 _FEW = 8
 _place = attrgetter("time_ms", "offset")
@@ -93,6 +94,7 @@ Groups = dict[str, bytes]
 Tally = Counter[str]
 """What became of windows: opened, moved, done, late_trigger, over_limit."""
 
+_encode_json = msgspec.json.Encoder().encode
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Group).decode
 _decode_properties = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -103,9 +105,10 @@ def value_of(properties: Mapping[str, Any], names: Sequence[str]) -> str | None:
     if not names:
         return ""
     values = [properties.get(name) for name in names]
-    if not all(type(value) in SCALARS for value in values):
+    types = set(map(type, values))
+    if not types <= SCALARS:
         return None
-    text = json_bytes(values).decode()
+    text = (_encode_json(values) if types == _TEXT else json_bytes(values)).decode()  # the same of texts, in a third of the time
     return text if len(text) <= _LONGEST_VALUE else hash_of(text).hex()
 
 

@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
     "simulate": ("livepromo.cli.simulate:simulate", "Run recorded records through documents, without Kafka or Redis."),
     "preview": ("livepromo.cli.preview:preview", "Show the reward that one event would earn."),
     "schema": ("livepromo.cli.schema:schema", "Write the JSON Schema of a kind, for editors."),
+    "explain": ("livepromo.cli.explain:explain", "Show what is known of a user, and why an event earned what it earned."),
     "ledger": (
         {
             "verify": ("livepromo.cli.ledger:verify", "Compare Redis with the ledger topic."),
@@ -54,6 +55,13 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
             "test": ("livepromo.cli.webhooks:call_endpoint", "Call an endpoint, marked as a test."),
         },
         "Calls to endpoints: those that were given up; try one out.",
+    ),
+    "dead-letters": (
+        {
+            "list": ("livepromo.cli.dead_letters:show", "List what could not be processed."),
+            "replay": ("livepromo.cli.dead_letters:replay", "Send what could not be processed again."),
+        },
+        "Records that could not be processed: look at them, send them again.",
     ),
     "log": ("livepromo.cli.log:log", "Write one partition's records and control entries to a file."),
 }

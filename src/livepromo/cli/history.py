@@ -8,7 +8,7 @@ from livepromo.cli.surroundings import partitions
 from livepromo.documents.catalogue import HistoryRow
 from livepromo.documents.catalogue import history as rows_of
 from livepromo.model.json_text import json_bytes
-from livepromo.model.time import from_ms
+from livepromo.model.time import instant_text
 from livepromo.settings import load
 
 
@@ -37,16 +37,11 @@ async def history(document: str | None = None, /, *, json: bool = False) -> None
     if json:
         put(json_bytes([_as_json(row) for row in rows]).decode())
     else:
-        table(["when", "who", "document", "what"], [[_instant(row.at_ms), row.by, row.document, _what(row)] for row in rows])
+        table(["when", "who", "document", "what"], [[instant_text(row.at_ms), row.by, row.document, _what(row)] for row in rows])
 
 
 def _as_json(row: HistoryRow) -> dict[str, object]:
     return {"at": row.at_ms, "by": row.by, "what": row.what, "document": row.document, "revision": row.revision, "void": row.void}
-
-
-def _instant(at_ms: int) -> str:
-
-    return f"{from_ms(at_ms):%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
 
 
 def _what(row: HistoryRow) -> str:

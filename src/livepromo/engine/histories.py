@@ -23,7 +23,6 @@ from livepromo.model.ids import hash_of
 from livepromo.model.records import Event, Membership, Position, Profile, content_id
 
 _OF_A_USER = (Event, Profile, Membership)
-_ID_BYTES = 12
 
 
 class Asked(NamedTuple):
@@ -129,7 +128,7 @@ def nothing_scanned(horizons: Horizons) -> Scanned:
     return Scanned(LONG_AGO_MS, RecentIds(lateness_ms=horizons.lateness_ms, repeats_ms=horizons.repeats_ms))
 
 
-def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None) -> tuple[Changes, Scanned]:  # noqa: C901, PLR0912 - one loop
+def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None) -> tuple[Changes, Scanned]:  # noqa: C901 - one loop
     """Return what past records make of a partition that reads them for a scan, and what it has met with them; touches nothing.
 
     They count as if they had been taken when they came: no repeats, none too late by the scan's own stream time. Those before the scan's
@@ -141,9 +140,7 @@ def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None)
     at_scan = state.scans[name]
     stream_ms, seen = met.stream_ms, met.ids.seen
     fresh = nothing_scanned(horizons).ids
-    pending = nothing_scanned(horizons).ids
     rules = _rules_of(state, plan, name)
-    new_ids_ms = state.stream_ms - horizons.lateness_ms - horizons.repeats_ms
     changes.took = len(batch.records)
     for at, (record, received_ms) in enumerate(zip(batch.records, batch.received_ms, strict=False)):  # records may be cut short
         if changes.size >= BATCH_BYTES:
@@ -165,9 +162,6 @@ def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None)
                     continue
                 if batch.offsets[at] >= at_scan.next and (asked := rules.get(record.event)) is not None:
                     _note(reading, changes, record, (key, time_ms), asked)
-                    if time_ms >= new_ids_ms and any(record.event in one.named for one in asked):
-                        pending.add(key, time_ms)
-                        changes.size += _ID_BYTES
                 fresh.add(key, time_ms)
         stream_ms = max(stream_ms, time_ms)
     reached = to if to is not None and changes.took == len(batch.records) else behind(batch, changes.took)
@@ -176,7 +170,7 @@ def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None)
         if at_scan.next == at_scan.first:
             first_ms = next((one for one in batch.received_ms if one is not None), None)
             since_ms = since_ms if first_ms is None else min(since_ms, first_ms)
-        changes.put_scan(name, msgspec.structs.replace(at_scan, next=reached, stream_ms=stream_ms, since_ms=since_ms), pending)
+        changes.put_scan(name, msgspec.structs.replace(at_scan, next=reached, stream_ms=stream_ms, since_ms=since_ms))
     return changes, Scanned(stream_ms, fresh)
 
 
@@ -213,9 +207,13 @@ def _note(reading: Reading, changes: Changes, event: Event, item: tuple[int, int
     state, (key, time_ms) = reading.state, item
     kept = changes.known(state, event.user)
     fresh: dict[bytes, Remembered] = {}
+    is_new = any(event.event in one.named for one in asked)  # then of no rule that is asked for with it was it named
+    if is_new:
+        if changes.has_met(state, reading.name, key, time_ms):
+            return  # it came again after it had been asked for, and was noted then
+        if time_ms >= state.stream_ms - reading.horizons.lateness_ms - reading.horizons.repeats_ms:
+            changes.add_met(reading.name, key, time_ms)
     for one in asked:
-        if event.event in one.named and state.ids.seen(key, time_ms):
-            continue  # it came again after it had been asked for, and was noted then
         before = kept.remembered.get(one.memory)
         after = noted(before, one.rule, time_ms, event.properties, max(state.stream_ms, time_ms), reading.plan.late_ms)
         if after is not None and after is not before:

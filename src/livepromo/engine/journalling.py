@@ -28,6 +28,8 @@ from livepromo.engine.parts import (
     scanned_key,
     unversioned,
     versioned,
+    who_key,
+    windows_key,
 )
 from livepromo.engine.state import Changes, History, Part, Scan, Sent, State
 from livepromo.model.ids import CampaignId, UserId
@@ -84,6 +86,9 @@ def parts_of(state: State, changes: Changes, surroundings: Surroundings) -> list
     parts: list[Part] = [(key, None) for key in state.forgotten[:FORGOTTEN_IN_A_BATCH]]
     parts += changes.parts.items()
     parts += _id_parts(changes)
+    for name, met in changes.scanned.items():
+        for key, hour, start in _met_keys(changes, name, met):
+            parts.append((key, met.packed(hour)[start * repeats.ITEM_BYTES :][:_PART_BYTES]))
     parts.append(position_part(state, changes.position, changes.stream_ms, surroundings))
     return parts
 
@@ -93,6 +98,14 @@ def _id_parts(changes: Changes) -> Iterator[Part]:
         packed = changes.ids.packed(hour)
         for start in range(0, len(packed), _PART_BYTES):
             yield id_key(hour, changes.position, start // repeats.ITEM_BYTES), packed[start : start + _PART_BYTES]
+
+
+def _met_keys(changes: Changes, name: int, met: RecentIds) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the keys of the ids that were met while a scan is read, each with their hour and the first of them."""
+    batch = f"s{changes.scans[name].next}" if name in changes.scans else f"{changes.position.offset}.{changes.position.step}"
+    for hour in met.hours():
+        for start in range(0, len(met.packed(hour)) // repeats.ITEM_BYTES, IDS_IN_A_PART):
+            yield scanned_key(name, hour, batch, start), hour, start
 
 
 def id_key(hour: int, position: Position, start: int) -> bytes:
@@ -141,10 +154,24 @@ def merge_ids(state: State, changes: Changes, hours_forgotten: Iterable[int]) ->
         count = len(changes.ids.packed(hour)) // repeats.ITEM_BYTES
         keys.update((id_key(hour, changes.position, start), None) for start in range(0, count, IDS_IN_A_PART))
     for name, met in changes.scanned.items():
-        for hour in met.hours():
-            state.id_parts.setdefault(hour, {})[scanned_key(name, hour, changes.scans[name].next)] = None
+        for key, hour, _ in _met_keys(changes, name, met):
+            state.id_parts.setdefault(hour, {})[key] = None
     for hour in hours_forgotten:
         state.forgotten += state.id_parts.pop(hour, ())
+
+
+def concerns(key: bytes, user: UserId) -> bool:
+    """Say whether a record of the journal is about a user, or about the partition as a whole; remembered ids are about neither.
+
+    Restored from these alone, a state knows nobody else, in little memory.
+    """
+    if key.startswith(WHO):
+        return key == who_key(user)
+    if key.startswith(WINDOWS):
+        return key.startswith(windows_key(user, ""))
+    if key.startswith(MEMORY):
+        return read_memory_key(key)[0] == user
+    return not key.startswith(_IDS)
 
 
 def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPart | None:  # noqa: C901 - a branch a kind
@@ -155,7 +182,7 @@ def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPar
         state.position, state.stream_ms, state.catalogue = part.position, part.stream_ms, part.catalogue
         return part
     if key.startswith(WHO):
-        state.put_who(UserId(key[len(WHO) :].decode()), payload)
+        state.put_who(key[len(WHO) :].decode(), payload)  # type: ignore[arg-type] # UserId(user): a call more, of millions
     elif key.startswith(WINDOWS):
         user, group = read_windows_key(key)
         state.put_windows(user, group, None if payload is None else unversioned(payload))

@@ -126,3 +126,23 @@ def most_of(campaign: Campaign, catalogue: Catalogue) -> Most:
             raise AssertionError(campaign.id)
         case _:
             assert_never(campaign.reward)
+
+
+def caps_of_user(campaign: Campaign, catalogue: Catalogue, user: UserId, at_ms: int) -> tuple[dict[str, int | None], int]:
+    """Return what a published campaign may give one user, by slot of the user's row, at an instant; and the decimals of amounts."""
+    decimals = most_of(campaign, catalogue).decimals
+    match campaign.reward:
+        case Points(recurrence=recurrence, budget=budget):
+            limits = amount_limits(campaign, recurrence, budget, decimals)
+        case Custom(recurrence=recurrence, gift=Credits(budget=budget)):
+            limits = amount_limits(campaign, recurrence, budget, decimals)
+        case Custom(recurrence=recurrence, gift=ItemGift(budget=counts)):
+            limits = item_limits(campaign, recurrence, counts)
+        case CouponReward(max_per_user=most, max_per_campaign=all_in_all) | VoucherReward(max_per_user=most, max_per_campaign=all_in_all):
+            limits = code_limits(campaign, most, all_in_all)
+        case Custom():
+            raise AssertionError(campaign.id)
+        case _:
+            assert_never(campaign.reward)
+    mine = f"{campaign.id}/{user}"
+    return {limit.slot: limit.cap for limit in limits(user, 0, at_ms) if limit.row == mine}, decimals

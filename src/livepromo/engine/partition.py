@@ -16,7 +16,7 @@ from livepromo.engine.offers import Trigger as DidTrigger
 from livepromo.engine.owing import Occasion
 from livepromo.engine.plan import Plan
 from livepromo.engine.sends import next_send
-from livepromo.engine.state import PART_OVERHEAD, Changes, Known, State, weight_of
+from livepromo.engine.state import ID_BYTES, PART_OVERHEAD, Changes, Known, State, weight_of
 from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
 from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
@@ -28,8 +28,6 @@ RECORD_STEP = 1 << 31
 PROFILE_BYTES = 256 * 1024
 EVENT_BYTES = 16 * 1024 * 1024
 """What all candidates of one event may take together: thousands of campaigns, but no record makes more than memory holds."""
-
-_ID_BYTES = 12
 
 
 class Batch(NamedTuple):
@@ -135,7 +133,9 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                 _watch(state, changes, roles, _Taken(record, event_id, time_ms, received_ms, batch.offsets[at]))
                 due_ms = min(next_due_ms(state, changes), sends_ms)
             remember(key, time_ms)
-            changes.size += _ID_BYTES
+            changes.size += ID_BYTES
+            if state.unready:
+                _tell_scans(state, changes, rules_of.get(record.event, ()), _Read(record, key, time_ms))
             if hour != (hour := time_ms // HOUR_MS):
                 changes.size += PART_OVERHEAD  # ids stand by the hour, those of another one in another record
         elif who is not None:
@@ -201,17 +201,31 @@ class _Read(NamedTuple):
 def _noted(state: State, changes: Changes, rules: Sequence[Rule], read: _Read, late_ms: int) -> dict[bytes, Remembered]:
     """Return what is to be remembered of an event, by where it is kept."""
     fresh: dict[bytes, Remembered] = {}
-    event, key, time_ms = read
+    event, time_ms = read.event, read.time_ms
     kept = changes.known(state, event.user)
     for rule in rules:
-        if rule.key in state.unready and state.was_met(rule, key, time_ms):
-            continue
+        if rule.key in state.unready and _was_met(state, changes, rule, read):
+            continue  # the scan has read it where it came first
         name = state.memory_of(rule)
         before = kept.remembered.get(name)
         after = noted(before, rule, time_ms, event.properties, max(changes.stream_ms, time_ms), late_ms)
         if after is not None and after is not before:
             fresh[name] = after
     return fresh
+
+
+def _was_met(state: State, changes: Changes, rule: Rule, read: _Read) -> bool:
+    """Say whether an event has been noted already for a rule whose past is being read: had it been named, this would be a repeat."""
+    history = state.histories[rule.key]
+    return read.event.event in history.named and changes.has_met(state, history.scan, read.key, read.time_ms)
+
+
+def _tell_scans(state: State, changes: Changes, rules: Sequence[Rule], read: _Read) -> None:
+    """Have scans know that an event has been noted, which their rules were the first to name."""
+    waiting = [state.histories[rule.key] for rule in rules if rule.key in state.unready]
+    for name in {history.scan for history in waiting if read.event.event in history.named}:
+        if not changes.has_met(state, name, read.key, read.time_ms):
+            changes.add_met(name, read.key, read.time_ms)
 
 
 def _made(

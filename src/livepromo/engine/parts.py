@@ -47,21 +47,22 @@ def scan_key(scan: int) -> bytes:
     return b"%b%d" % (SCAN, scan)
 
 
-def scanned_key(scan: int, hour: int, start: int) -> bytes:
-    """Return the key of ids of one hour that a scan met, reading on from `start`; never written twice."""
-    return b"%b%d:%d:%d" % (SCANNED, scan, hour, start)
+def scanned_key(scan: int, hour: int, batch: str, start: int) -> bytes:
+    """Return the key of a part of ids of one hour that were met while a scan was read, made durable with a batch; never written twice."""
+    return b"%b%d:%d:%b:%d" % (SCANNED, scan, hour, batch.encode(), start)
 
 
 def read_scanned_key(key: bytes) -> tuple[int, int]:
     """Return the scan and the hour of a key that `scanned_key` made."""
-    _, scan, hour, _ = key.split(b":")
+    _, scan, hour, *_ = key.split(b":")
     return int(scan), int(hour)
 
 
 def read_windows_key(key: bytes) -> tuple[UserId, str]:
     """Return what `windows_key` was made of."""
     length, _, rest = key[len(WINDOWS) :].partition(b":")
-    return UserId(rest[: int(length)].decode()), rest[int(length) :].decode()
+    end = int(length)
+    return rest[:end].decode(), rest[end:].decode()  # type: ignore[return-value] # UserId(user): a call more, of millions
 
 
 def read_memory_key(key: bytes) -> tuple[UserId, bytes, int]:

@@ -172,7 +172,8 @@ def _absence(entry: Entry, live: Live, offer: Offer, span: tuple[int, int], hori
         where = wheres.setdefault(unless.where, len(wheres))
         grace_ms = horizons.grace_ms if unless.grace_ms is None else unless.grace_ms
         terms.append(Terms(unless.within_ms, grace_ms, said.retrigger is Retrigger.RESTART, where, len(wheres)))
-    kept_ms = min(max(one.within_ms + one.grace_ms for one in terms), horizons.lateness_ms)
+    # At least until they are put in order, which takes the grace, also where lateness is set to less.
+    kept_ms = max(min(max(one.within_ms + one.grace_ms for one in terms), horizons.lateness_ms), *(one.grace_ms for one in terms))
     return Absence(
         offer=offer,
         event=live.event,

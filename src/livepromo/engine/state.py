@@ -18,7 +18,7 @@ from livepromo.behaviour.windows import head_of, open_in
 from livepromo.engine.entries import ControlEntry
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Send
-from livepromo.engine.parts import memory_key, scan_key, scanned_key, sent_key, versioned, who_key, windows_key
+from livepromo.engine.parts import memory_key, scan_key, sent_key, versioned, who_key, windows_key
 from livepromo.engine.tumbling import Tumbling
 from livepromo.model.decisions import Candidate, Denial
 from livepromo.model.ids import CampaignId, UserId
@@ -27,6 +27,7 @@ from livepromo.model.time import FOREVER_MS
 
 PART_OVERHEAD = 80
 """What a record of the journal takes besides its key and payload."""
+ID_BYTES = 12
 
 LONG_AGO_MS = -FOREVER_MS
 _CANDIDATE_OVERHEAD = 500
@@ -92,7 +93,7 @@ class State:
         self.memories: set[bytes] = set()  # the names under which occurrences are kept
         self.scans: dict[int, Scan] = {}  # by the catalogue that asked for them
         self.unready: set[bytes] = set()  # rules whose look-back has not been read yet
-        self.scanned: dict[int, RecentIds] = {}  # ids that scans met, in force when their scan is ready
+        self.scanned: dict[int, RecentIds] = {}  # ids met while a scan is read that had not been remembered; in force once it is ready
         self.catalogue = 0  # publications before this place in the catalogue hold
         self.entries: dict[Position, ControlEntry] = {}  # where each was taken
         self.id_parts: dict[int, dict[bytes, None]] = {}  # which records of the journal hold the ids of an hour
@@ -187,16 +188,10 @@ class State:
             self.ids.update(met)
 
     def scanned_by(self, name: int) -> RecentIds:
-        """Return the ids that a scan has met that no document had named before, to be added to."""
+        """Return the ids met while a scan is read, to be added to."""
         if (met := self.scanned.get(name)) is None:
             met = self.scanned[name] = RecentIds(lateness_ms=self._horizons.lateness_ms, repeats_ms=self._horizons.repeats_ms)
         return met
-
-    def was_met(self, rule: Rule, key: int, time_ms: int) -> bool:
-        """Say whether the scan of a rule that is not ready has met an event of this id, so that it is noted already."""
-        history = self.histories.get(rule.key)
-        met = None if history is None else self.scanned.get(history.scan)
-        return met is not None and met.seen(key, time_ms)
 
     def memory_of(self, rule: Rule) -> bytes:
         """Return under which name occurrences of a rule are kept."""
@@ -209,7 +204,7 @@ class State:
 
 def campaign_of(group: str) -> CampaignId:
     """Return the campaign of a group of windows."""
-    return CampaignId(group.partition("\0")[0])
+    return group.partition("\0")[0]  # type: ignore[return-value] # CampaignId(…): a call more for every window
 
 
 class Changes:
@@ -219,11 +214,12 @@ class Changes:
     """
 
     __slots__ = (
-        "changed", "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "newcomers", "open_windows", "outcomes", "parts",
-        "position", "repeats", "scanned", "scans", "send", "sent", "size", "stream_ms", "taken", "tally", "took",
+        "_horizons", "changed", "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "newcomers", "open_windows", "outcomes",
+        "parts", "position", "repeats", "scanned", "scans", "send", "sent", "size", "stream_ms", "taken", "tally", "took",
     )  # fmt: skip
 
     def __init__(self, state: State, horizons: Horizons) -> None:
+        self._horizons = horizons
         self.position = state.position
         self.stream_ms = state.stream_ms
         self.outcomes: list[Candidate | Denial] = []
@@ -312,15 +308,21 @@ class Changes:
         self.sent[campaign] = sent
         self._put(sent_key(campaign), versioned(_encode(sent)))
 
-    def put_scan(self, name: int, scan: Scan, met: RecentIds) -> None:
-        """Change how far a scan has come, having met events with these ids since."""
+    def put_scan(self, name: int, scan: Scan) -> None:
+        """Change how far a scan has come."""
         self.scans[name] = scan
         self._put(scan_key(name), versioned(_encode(scan)))
-        hours = met.hours()
-        if hours:
-            self.scanned[name] = met
-        for hour in hours:
-            self._put(scanned_key(name, hour, scan.next), met.packed(hour))
+
+    def add_met(self, name: int, key: int, time_ms: int) -> None:
+        """Remember an id that was met while a scan is read."""
+        if (met := self.scanned.get(name)) is None:
+            met = self.scanned[name] = RecentIds(lateness_ms=self._horizons.lateness_ms, repeats_ms=self._horizons.repeats_ms)
+        met.add(key, time_ms)
+        self.size += ID_BYTES
+
+    def has_met(self, state: State, name: int, key: int, time_ms: int) -> bool:
+        """Say whether an event of this id was met while a scan is read, by the scan or since it was asked for."""
+        return any(ids is not None and ids.seen(key, time_ms) for ids in (state.scanned.get(name), self.scanned.get(name)))
 
     def file(self, user: UserId, kept: Kept) -> None:
         """File a user under the first instant at which something is due, if that is earlier than the one there is."""

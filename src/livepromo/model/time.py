@@ -59,6 +59,16 @@ def from_ms(instant_ms: int, where: tzinfo = UTC) -> datetime:
     return (_EPOCH + instant_ms * _MILLISECOND).astimezone(where)
 
 
+def instant_text(instant: int) -> str:
+    """Return an instant as people read it: ISO 8601 in UTC, with milliseconds."""
+    return f"{from_ms(instant):%Y-%m-%dT%H:%M:%S}.{instant % 1000:03d}Z"
+
+
+def duration_text(length_ms: int) -> str:
+    """Return a duration as a document has it, in the largest unit that it is a whole number of."""
+    return next(f"{length_ms // unit_ms}{unit}" for unit, unit_ms in reversed(_UNIT_MS.items()) if not length_ms % unit_ms)
+
+
 def _wall_ms(wall: datetime, where: tzinfo) -> int:
     """Return the first instant at which the clock of a zone shows `wall`, or, when it skips it, the first instant after the gap."""
     early, late = (to_ms(wall.replace(tzinfo=where, fold=fold)) for fold in (0, 1))

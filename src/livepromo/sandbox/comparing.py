@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from livepromo.model.decisions import Grant, Reason
-from livepromo.model.documents import Campaign, Credits, Custom, Document, OnInsufficient, Points
+from livepromo.model.documents import Campaign, Credits, Custom, Document, Live, OnInsufficient, Points
+from livepromo.model.time import FOREVER_MS
 from livepromo.sandbox.tally import DenialSaid, GrantSaid, amount_text, read_denial, read_grant
 from livepromo.settings import Settings
 from livepromo.simulation.files import read_lines
@@ -18,6 +19,19 @@ from livepromo.worker.horizons import horizons_of
 
 _SPENT = Reason.CAMPAIGN_BUDGET.value
 _SHARED = {Reason.CAMPAIGN_LIMIT, Reason.CAMPAIGN_DAY, Reason.CAMPAIGN_WEEK, Reason.CAMPAIGN_MONTH, Reason.CODES_EXHAUSTED}
+
+
+class _CauseSaid(msgspec.Struct, frozen=True):
+    deadline: int | None = None
+
+
+_read_cause = msgspec.json.Decoder(_CauseSaid).decode
+
+
+def _deadline_ms(cause: msgspec.Raw) -> int:
+    """Return when what was not done should have been done by; for any other cause, long ago."""
+    deadline_ms = _read_cause(cause).deadline
+    return -FOREVER_MS if deadline_ms is None else deadline_ms
 
 
 class Decided(msgspec.Struct):
@@ -45,6 +59,16 @@ class Decided(msgspec.Struct):
         """Return user and cause of every decision."""
         granted = {(grant.user, bytes(grant.cause)) for grant in self.grants.values()}
         return granted | {(denial.user, bytes(denial.cause)) for denial in self.denials.values()}
+
+    def without_open(self, until_ms: int, decided: Decided, grace_ms: int) -> Decided:
+        """Return what is not about a window that may still be open at an instant, or is among what was decided."""
+        known = decided.causes()
+
+        def judged(one: GrantSaid | DenialSaid) -> bool:
+            return _deadline_ms(one.cause) + grace_ms < until_ms or (one.user, bytes(one.cause)) in known
+
+        grants = {body: grant for body, grant in self.grants.items() if judged(grant)}
+        return Decided(grants, {body: denial for body, denial in self.denials.items() if judged(denial)})
 
     def asked(self) -> set[Decimal]:
         """Return every amount that was asked of the budget."""
@@ -82,6 +106,24 @@ def simulated(documents: Sequence[Document], records: Path, settings: Settings) 
         else:
             found.add_denial(decision.as_json())
     return found
+
+
+def judged(ours: Decisions, theirs: Decisions, documents: Iterable[Document], settings: Settings, until_ms: int) -> Decisions:
+    """Return those of `theirs` that must stand among `ours` once stream time is at an instant, or do: later windows may still be open."""
+    found = Decisions()
+    for document in documents:
+        if not isinstance(document, Campaign) or (expected := theirs.campaigns.get(document.id)) is None:
+            continue
+        unless = document.qualify.unless if isinstance(document.qualify, Live) else None
+        grace_ms = settings.grace_ms if unless is None or unless.grace_ms is None else unless.grace_ms
+        mine = ours.campaigns.get(document.id, Decided())
+        found.campaigns[document.id] = expected.without_open(until_ms, mine, grace_ms)
+    return found
+
+
+def missing(ours: Decisions, theirs: Decisions) -> bool:
+    """Say whether a cause that is decided among `theirs` is not yet among `ours`."""
+    return any(expected.causes() - ours.campaigns.get(name, Decided()).causes() for name, expected in theirs.campaigns.items())
 
 
 def differences(ours: Decisions, theirs: Decisions, documents: Iterable[Document]) -> list[str]:

@@ -70,11 +70,13 @@ async def reach_of(log: Log, settings: Settings, partitions: int, now_ms: int) -
                 missing.append(oldest_ms)
                 begins.append(oldest_ms)
         elif retention_ms is not None:
-            begins.append(now_ms if oldest_ms is None else oldest_ms)
-            missing.append(min(begins[-1], now_ms - retention_ms))
+            kept_ms = now_ms - retention_ms
+            missing.append(kept_ms if oldest_ms is None else min(oldest_ms, kept_ms))
+            if oldest_ms is not None:
+                begins.append(oldest_ms)
     if not missing:
         return Reach(now_ms, now_ms) if lost_all else None
-    return Reach(max(missing), max(begins))
+    return Reach(max(missing), max(begins, default=now_ms))
 
 
 async def _retention_ms(settings: Settings) -> int | None:

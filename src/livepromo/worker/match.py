@@ -331,6 +331,7 @@ class MatchOwner:
         rules = read_rules(state)
         if rules and state.position.offset >= self._entries_from:
             await self._enter(HistoryRead(rules), "history.entry_appended", made_ready(state, rules))
+            log.info("%s[%d] has read the past of %d rules", self._shared.topics.events, self.partition, len(rules))
             await self._take_what_is_due()
         self._history.report(state)
         return more

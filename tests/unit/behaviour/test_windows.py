@@ -28,6 +28,8 @@ from livepromo.behaviour.windows import (
     unpack,
 )
 
+pytestmark = pytest.mark.timeout(300)  # a thousand histories, on a machine that has other things to do
+
 T = 1_764_547_200_000
 WITHIN, GRACE = 30_000, 5_000
 RULES = Rules((Terms(WITHIN, GRACE, restart=False, where=0, wheres=1),), most_open=1_000, kept_ms=WITHIN + GRACE)

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from livepromo.model.documents import Budget, Campaign, CouponReward, CouponType, Document, Flat, Live, OnInsufficient, Points
 from livepromo.model.ids import CampaignId
-from livepromo.sandbox.comparing import Decisions, differences
+from livepromo.sandbox.comparing import Decisions, differences, judged, missing
+from livepromo.settings import load
 
 
 def _campaign(budget: int | None, *, partial: bool = False) -> list[Document]:
@@ -121,3 +122,22 @@ def test_who_got_the_last_code_depends_on_the_order_but_every_cause_must_be_deci
     assert differences(ours, theirs, documents) == []
     assert differences(_decisions([_granted(1, 1)]), theirs, documents) == ["c: 1 causes were decided on one side alone"]
     assert differences(_decisions([_granted(1, 1)]), _decisions([_granted(2, 1)]), documents) != []
+
+
+def _rescued(event: int, deadline_ms: int) -> bytes:
+    said = json.loads(_granted(event, 5))
+    return json.dumps(said | {"cause": {"kind": "did_not", "event_id": f"e-{event}", "deadline": deadline_ms}}).encode()
+
+
+def test_a_window_that_may_still_be_open_need_not_have_been_judged() -> None:
+    documents, settings = _campaign(None), load({})
+    theirs = _decisions([_granted(1, 5), _rescued(2, 1_000), _rescued(3, 2_000), _rescued(4, 3_000)])
+    ours = _decisions([_granted(1, 5), _rescued(2, 1_000), _rescued(4, 3_000)])
+    until_ms = 2_000 + settings.grace_ms
+    assert differences(ours, judged(ours, theirs, documents, settings, until_ms), documents) == []
+    assert not missing(ours, judged(ours, theirs, documents, settings, until_ms))
+    due = judged(ours, theirs, documents, settings, until_ms + 1)
+    assert missing(ours, due)
+    assert differences(ours, due, documents) != []
+    false = _decisions([_granted(1, 5), _rescued(2, 1_000), _rescued(5, 1_000)])
+    assert differences(false, judged(false, theirs, documents, settings, until_ms), documents) != []

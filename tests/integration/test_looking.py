@@ -1,0 +1,153 @@
+"""What operators look into on real servers: dead letters, one user, and what becomes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from livepromo.sandbox.servers import KafkaCluster, RedisServer
+from whole import In, Installation
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(300)]
+
+T0 = 1_767_225_600_000
+DOCUMENTS = """
+kind: wallet
+id: grocery
+decimals: 1
+---
+kind: campaign
+id: cart
+when: {start: 2025-01-01T00:00:00Z}
+qualify: {live: {event: Bought, where: [{property: Amount, op: gte, value: 10}]}}
+reward: {points: {wallet: grocery, earn: {flat: 10.5}, recurrence: {day: 2}, budget: {campaign: 1000.5}}}
+"""
+
+
+@pytest.fixture
+def installation(kafka: KafkaCluster, redis_server: RedisServer, name: str, tmp_path: Path) -> Iterator[Installation]:
+    made = Installation(kafka.bootstrap, redis_server.url, name, tmp_path, partitions=2)
+    yield made
+    made.close()
+
+
+def record(user: str, **fields: Any) -> In:
+    return In(user, json.dumps({"user": user, "ts": T0, **fields}).encode())
+
+
+def bought(user: str, number: int, **properties: Any) -> In:
+    return record(user, id=f"e{number}", event="Bought", ts=T0 + number, properties=properties)
+
+
+def apply(installation: Installation, tmp_path: Path, documents: str = DOCUMENTS) -> None:
+    (tmp_path / "documents.yaml").write_text(documents)
+    installation.cli("apply", tmp_path / "documents.yaml")
+
+
+def said(installation: Installation, *words: str | Path, code: int = 0) -> str:
+    return installation.cli(*words, code=code).stderr.decode()
+
+
+def test_dead_letters_are_listed_and_sent_again(installation: Installation, tmp_path: Path) -> None:
+    worker = installation.worker()
+    apply(installation, tmp_path)
+    wrong = [In("u1", b"{"), record("u2", event="Bought", ts="soon"), In("u3", b"[1]")]
+    installation.send([*wrong, bought("u1", 1, Amount=20)])
+    installation.until_done()
+    listed = json.loads(installation.cli("dead-letters", "list", "--json").stdout)
+    assert sorted(one["reason"] for one in listed) == ["bad_time", "not_json", "wrong_type"]
+    assert {one["topic"] for one in listed} == {installation.events}
+    assert not any("key" in one or "value" in one for one in listed)
+    (one,) = json.loads(installation.cli("dead-letters", "list", "--reason", "not_json", "--since", "1h", "--show", "--json").stdout)
+    assert (one["key"], one["value"], one["size"]) == ("u1", "{", 3)
+    table = installation.cli("dead-letters", "list").stdout.decode()
+    assert "bad_time" in table
+    assert "soon" not in table
+    assert "no dead letters are chosen" in said(installation, "dead-letters", "list", "--since", "2100-01-01T00:00Z")
+    assert "there are not_json, not_unicode" in said(installation, "dead-letters", "list", "--reason", "nonsense", code=2)
+
+    before = installation.kafka.read(installation.events)
+    assert said(installation, "dead-letters", "replay", "--reason", "not_json", "--reason", "wrong_type").startswith(
+        "2 dead letters sent to"
+    )
+    after = installation.kafka.read(installation.events)
+    again = [(one.key, one.value) for one in after if one not in before]
+    assert sorted(again, key=str) == sorted([(b"u1", b"{"), (b"u3", b"[1]")], key=str)
+    installation.until_done()
+    assert len(json.loads(installation.cli("dead-letters", "list", "--json").stdout)) == 5  # what is still wrong is put aside again
+    assert worker.stop() == 0
+
+
+RESCUE = """---
+kind: campaign
+id: rescue
+when: {start: 2025-01-01T00:00:00Z}
+qualify: {live: {event: Added, unless: {event: Bought, within: 30m}}}
+who: {property: plan, op: eq, value: gold}
+reward: {points: {wallet: grocery, earn: {flat: 1}}}
+"""
+
+
+def explained(installation: Installation, *words: str) -> dict[str, Any]:
+    return json.loads(installation.cli("explain", *words, "--json").stdout)  # type: ignore[no-any-return]
+
+
+def asked(found: dict[str, Any], campaign: str = "cart") -> dict[str, Any]:
+    (one,) = (one for one in found["event"]["campaigns"] if one["campaign"] == campaign and one["role"] == "trigger")
+    return one  # type: ignore[no-any-return]
+
+
+def test_a_user_is_explained_with_what_each_event_earned(installation: Installation, tmp_path: Path) -> None:
+    worker = installation.worker()
+    apply(installation, tmp_path, DOCUMENTS + RESCUE)
+    installation.send(
+        [
+            record("u1", type="profile", properties={"plan": "gold", "email": "a@example.org"}),
+            record("u1", type="segment", segment="loyal", member=True),
+            *(bought("u1", n, Amount=20) for n in range(1, 4)),
+            bought("u1", 2, Amount=20),
+            bought("u1", 4, Amount=9),
+            In("u1", json.dumps({"user": "u1", "event": "Bought", "id": "old", "ts": T0 - 100_000_000}).encode()),
+            record("u1", id="a1", event="Added", ts=T0 + 10),
+            bought("u2", 5, Amount=20),
+        ]
+    )
+    installation.until_done()
+    found = explained(installation, "--user", "u1")
+    assert found["known"]
+    assert (found["properties"], found["segments"]) == ({"plan": "gold", "email": "a@example.org"}, ["loyal"])
+    assert [grant["cause"]["event_id"] for grant in found["grants"]] == ["e1", "e2"]
+    assert [(one["reason"], one["cause"]["event_id"]) for one in found["denials"]] == [("user_day", "e3")]
+    assert [(one["campaign"], one["event_id"], one["deadline_ms"]) for one in found["windows"]] == [("rescue", "a1", T0 + 10 + 1_800_000)]
+    used = {(one["campaign"], one["slot"].partition(":")[0]): (one["period"], one["used"]) for one in found["counters"] if one["used"]}
+    assert used["cart", "day"] == ("2026-01-01", 2)
+    assert used["cart", "week"] == ("week of 2025-12-29", 2)
+    assert used["cart", "month"] == ("2026-01", 2)
+    assert used["cart", "amount"] == (None, 21)
+    assert not explained(installation, "--user", "nobody")["known"]
+    assert explained(installation, "--user", "u1", "--campaign", "rescue")["grants"] == []
+
+    table = installation.cli("explain", "--user", "u1", "--campaign", "cart").stdout.decode()
+    assert "10.5 points of grocery" in table
+    assert "did Bought e3" in table
+
+    granted = explained(installation, "--user", "u1", "--event", "e2")
+    assert asked(granted)["grant"]["grant_id"] == found["grants"][1]["grant_id"]
+    assert len(granted["event"]["repeats"]) == 1
+    assert asked(explained(installation, "--user", "u1", "--event", "e3"))["denial"]["reason"] == "user_day"
+    refused = asked(explained(installation, "--user", "u1", "--event", "e4"))
+    assert [(one["path"], one["saw"]) for one in refused["asked"] if one["holds"] is False] == [("$.qualify.live.where[0]", "9")]
+    assert "nothing came of it: Amount gte 10, but saw 9" in installation.cli("explain", "--user", "u1", "--event", "e4").stdout.decode()
+    late = installation.cli("explain", "--user", "u1", "--event", "old").stdout.decode()
+    assert "it was put aside as a dead letter, too_old" in late
+    window = asked(explained(installation, "--user", "u1", "--event", "a1"), "rescue")
+    assert window["window"]["fires_ms"] == T0 + 10 + 1_805_000
+    assert 'there is no event "e5" of user "u1"' in said(installation, "explain", "--user", "u1", "--event", "e5", code=1)
+    assert "did you mean cart?" in said(installation, "explain", "--user", "u1", "--campaign", "crat", code=1)
+    assert worker.stop() == 0
+    installation.send([bought("u1", 6, Amount=20)])
+    assert "it has not been matched yet" in installation.cli("explain", "--user", "u1", "--event", "e6").stdout.decode()
