@@ -64,12 +64,13 @@ CompleteUntil = Callable[[int], float | None]
 class MatchOwner:
     """The owner of one partition of the events topic: takes its slices, one at a time and in order."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         partition: int,
         shared: Shared,
         publications: Publications,
         tzdata: str,
+        *,
         complete_until_s: CompleteUntil = lambda _: None,
         owns: Callable[[int], bool] = lambda _: True,
     ) -> None:
