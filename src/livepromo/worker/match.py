@@ -61,7 +61,7 @@ CompleteUntil = Callable[[int], float | None]
 class MatchOwner:
     """The owner of one partition of the events topic: takes its slices, one at a time and in order."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what an owner is given
         self,
         partition: int,
         shared: Shared,
