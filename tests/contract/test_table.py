@@ -58,6 +58,13 @@ async def test_any_user_has_a_row(table: Table, user: str) -> None:
     assert (await table.read(0, 5, [f"camp/{user}"]))[1] == {f"camp/{user}": {"total": 3}}
 
 
+async def test_a_row_that_is_written_empty_is_there_no_more(table: Table) -> None:
+    await table.write(1, None, Applied(7, 1), {"c/u1": {"total": 1}, "c/u2": {"total": 1}}, {}, 1)
+    assert await table.write(1, Applied(7, 1), Applied(7, 2), {"c/u1": {}, "c/u3": {}, "c": {"total": 3}}, {}, 2)
+    assert (await table.read(1, 7, ["c/u1", "c/u2", "c/u3", "c"]))[1] == {"c/u2": {"total": 1}, "c": {"total": 3}}
+    assert {name async for some in table.row_names(1, 7) for name in some} == {"c/u2", "c"}
+
+
 async def test_a_write_replaces_what_it_names_and_leaves_everything_else(table: Table) -> None:
     await table.write(0, None, Applied(5, 1), {"a": {"total": 1}, "b": {"total": 2, "day:1": 1}}, {0: ONE, 1: TWO}, 10)
     assert await table.write(0, Applied(5, 1), Applied(5, 2), {"b": {"total": 3}}, {1: ONE}, 20)

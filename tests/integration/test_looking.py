@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from livepromo.sandbox.servers import KafkaCluster, RedisServer
 from whole import In, Installation
@@ -151,3 +152,51 @@ def test_a_user_is_explained_with_what_each_event_earned(installation: Installat
     assert worker.stop() == 0
     installation.send([bought("u1", 6, Amount=20)])
     assert "it has not been matched yet" in installation.cli("explain", "--user", "u1", "--event", "e6").stdout.decode()
+
+
+def test_an_erased_user_is_forgotten_and_a_redis_that_is_filled_again_does_not_know_better(
+    installation: Installation, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    worker = installation.worker()
+    apply(installation, tmp_path, DOCUMENTS + RESCUE)
+    installation.send(
+        [
+            record("u1", type="profile", properties={"plan": "gold"}),
+            *(bought("u1", n, Amount=20) for n in range(1, 4)),
+            record("u1", id="a1", event="Added", ts=T0 + 10),
+            bought("u2", 9, Amount=20),
+        ]
+    )
+    installation.until_done()
+    installation.send([record("u1", type="erase", ts=T0 + 20)])
+    installation.until_done()
+    found = explained(installation, "--user", "u1")
+    assert (found["known"], found["properties"], found["windows"]) == (False, {}, [])
+    assert [one["used"] for one in found["counters"] if one["used"]] == []
+    assert len(found["grants"]) == 2  # the ledger is never rewritten
+    with redis.Redis.from_url(redis_server.url) as client:
+        mine = [key for key in client.scan_iter(f"{{{installation.name}.*", count=1000) if key.endswith(b"/u1")]
+        assert mine == []
+        installation.cli("ledger", "verify")
+        client.flushall()
+    installation.cli("ledger", "rebuild")
+    installation.cli("ledger", "verify")
+    assert [one["used"] for one in explained(installation, "--user", "u1")["counters"] if one["used"]] == []
+    assert [one["used"] for one in explained(installation, "--user", "u2")["counters"] if one["used"]] != []
+    worker.wait()  # fenced by the rebuilding
+
+    worker = installation.worker()
+    installation.send([bought("u1", n, Amount=20) for n in range(11, 14)])
+    installation.until_done()
+    found = explained(installation, "--user", "u1")
+    assert [grant["cause"]["event_id"] for grant in found["grants"]] == ["e1", "e2", "e11", "e12"]  # two a day, anew
+    assert json.loads(installation.cli("get", "campaign", "cart", "--json").stdout)[0]["spent"] == 5 * 10.5
+    installation.cli("ledger", "verify")
+    simulated = tmp_path / "simulated.jsonl"
+    installation.cli("simulate", "--log", *installation.logs(), "--out", simulated)
+    assert sum(line.startswith(b'{"grant"') for line in simulated.read_bytes().splitlines()) == 5
+    assert explained(installation, "--user", "u2")["known"]
+    assert "what remains: grants in the ledger" in said(installation, "erase", "--user", "u2")
+    installation.until_done()
+    assert not explained(installation, "--user", "u2")["known"]
+    assert worker.stop() == 0

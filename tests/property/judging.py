@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from livepromo.documents.files import check_content
 from livepromo.documents.reading import documents_of
 from livepromo.documents.references import check_documents
-from livepromo.engine import partition, sweeping
+from livepromo.engine import erasing, partition, sweeping
 from livepromo.engine.horizons import Horizons
 from livepromo.model.time import FOREVER_MS
 from livepromo.simulation import run
@@ -56,6 +56,7 @@ def by_engine(
         patch.object(run, "SLICE_RECORDS", slice_records),
         patch.object(partition, "BATCH_BYTES", batch_bytes),
         patch.object(sweeping, "BATCH_BYTES", batch_bytes),
+        patch.object(erasing, "BATCH_BYTES", batch_bytes),
     ):
         decisions = list(run_recorded(simulation, meant, texts, FOREVER_MS if until is None else until, lists=lists))
     found = [(kind, body) for _, [(kind, body)] in map(tree_of, map(decision_line, decisions))]

@@ -70,7 +70,7 @@ class Recount:
 
     def _taken(self, sent: Sent) -> str:
         """Return what became of a line: taken, repeat, ignored, or the reason for which it is a dead letter."""
-        if sent.kind not in {"event", "profile", "segment"}:
+        if sent.kind not in {"event", "profile", "segment", "erase"}:
             return sent.kind
         time = sent.ts
         if sent.received is not None and time > sent.received:
@@ -83,6 +83,10 @@ class Recount:
             if sent.name in self.named and self._repeats(sent, time):
                 return "repeat"
         self._move(time)
+        if sent.kind == "erase":
+            for part in (self.known, self.ledger, *self.absences.values()):
+                part.forget(sent.user)
+            return "taken"
         self.known.read(sent, time)
         if sent.kind == "event":
             self._happened(sent, time)

@@ -66,6 +66,12 @@ class Absence:
         self.open.remove(window)
         return runs(self.campaign, window.trigger.time) and ends_after(self.campaign, window.deadline)
 
+    def forget(self, user: str) -> None:
+        """Know nothing of a user any more."""
+        self.waiting = [one for one in self.waiting if one.sent.user != user]
+        self.open = [one for one in self.open if one.user != user]
+        self.done = [one for one in self.done if one[0] != user]
+
     def _take(self, event: Read, late_by: int | None) -> None:
         """Close, then open (A4). `late_by`: the stream time, where the event is more than grace behind it."""
         user, time = event.sent.user, event.time

@@ -36,6 +36,12 @@ class Knowledge:
         else:
             self.memberships[sent.user].discard(sent.name)
 
+    def forget(self, user: str) -> None:
+        """Know nothing of a user any more."""
+        self.users.discard(user)
+        for known in (self.profiles, self.memberships, self.occurrences):
+            known.pop(user, None)
+
     def describes(self, audience: Document, user: str, at: int, campaign: str) -> bool:
         """Say whether `user` is in an audience, as of a decision at `at`."""
         again = lambda one: self.describes(one, user, at, campaign)  # noqa: E731

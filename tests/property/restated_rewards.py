@@ -90,6 +90,10 @@ class Ledger:
         self.codes = {pool: list(some) for pool, some in codes.items()}
         self.grants: list[Given] = []
 
+    def forget(self, user: str) -> None:
+        """Count what a user was given for the campaigns alone."""
+        self.grants = [one._replace(user="") if one.user == user else one for one in self.grants]
+
     def decide(self, owed: Owed) -> tuple[str, Tree]:
         """Return "grant" or "denial", and the decision."""
         granted = grant_id(CampaignId(owed.campaign["id"]), UserId(owed.user), cause_of(owed.cause))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from livepromo.model.ids import UserId
-from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Profile, Properties, Record
+from livepromo.model.records import DeadReason, Erase, Event, Ignored, Malformed, Membership, Profile, Properties, Record
 from livepromo.model.time import instant_ms
 
 LARGEST_BYTES: Final = 256 * 1024
@@ -212,7 +212,8 @@ def _read(record: Any, *, may_be_beyond: bool, translate: Translate | None = Non
         raise RefusedError(DeadReason.OUT_OF_RANGE)
     if type(record) is not dict:
         raise RefusedError(DeadReason.WRONG_TYPE)
-    fields = record if translate is None else translate(record)
+    # `livepromo erase` writes one and the same record, whatever the format of the others.
+    fields = record if translate is None or record.get("type") == ERASE else translate(record)
     return _IGNORED if fields is None else _read_fields(fields)
 
 
@@ -239,18 +240,22 @@ def _read_fields(record: dict[str, Any]) -> Record:
     match kind:
         case "segment":
             return Membership(user, ts_ms, fields["segment"], fields["member"])
+        case "erase":
+            return Erase(user, ts_ms)
         case "profile":
             return Profile(user, ts_ms, _normal(fields["properties"] or {}))
         case _:
             return Event(user, fields["event"], ts_ms, fields["id"], _present(fields["properties"] or {}))
 
 
+ERASE: Final = "erase"
 _USER_AND_TIME: dict[str, tuple[type, ...]] = {"user": (str,), "ts": (int, str)}
 # What a record of a type has: its fields and their types; of NAMES each has 1 to LONGEST_NAME characters.
 FIELDS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
     "event": {**_USER_AND_TIME, "event": (str,), "id": (str,), "properties": (dict,)},
     "profile": {**_USER_AND_TIME, "properties": (dict,)},
     "segment": {**_USER_AND_TIME, "segment": (str,), "member": (bool,)},
+    ERASE: _USER_AND_TIME,
 }
 OPTIONAL: Final = frozenset({"id", "properties"})
 NAMES: Final = ("user", "event", "id", "segment")

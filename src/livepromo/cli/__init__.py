@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
     "preview": ("livepromo.cli.preview:preview", "Show the reward that one event would earn."),
     "schema": ("livepromo.cli.schema:schema", "Write the JSON Schema of a kind, for editors."),
     "explain": ("livepromo.cli.explain:explain", "Show what is known of a user, and why an event earned what it earned."),
+    "erase": ("livepromo.cli.erase:erase", "Forget a user."),
     "ledger": (
         {
             "verify": ("livepromo.cli.ledger:verify", "Compare Redis with the ledger topic."),

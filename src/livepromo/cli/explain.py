@@ -174,11 +174,11 @@ class _Explaining:
 
     def _judged(self, seen: Seen, state: State, person: Person, others: list[Seen]) -> tuple[Catalogue, list[Verdict]]:
         from livepromo.engine.explaining import judge  # noqa: PLC0415 - slow to import
-        from livepromo.worker.explaining import catalogue_at  # noqa: PLC0415
+        from livepromo.worker.explaining import catalogue_at, unread_at  # noqa: PLC0415
         from livepromo.worker.horizons import horizons_of  # noqa: PLC0415
 
         catalogue = self._publications.at(catalogue_at(state, seen.offset))
-        return catalogue, judge(seen, catalogue, person, horizons_of(self._settings), others)
+        return catalogue, judge(seen, catalogue, person, horizons_of(self._settings), others, unread_at(state, seen.offset))
 
     def _published_later(self, seen: Seen, then: Catalogue) -> list[CampaignId]:
         from livepromo.engine.explaining import names  # noqa: PLC0415 - slow to import

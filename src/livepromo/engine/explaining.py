@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
 from livepromo.behaviour.audiences import compile_audience
@@ -102,11 +102,19 @@ class Counter(NamedTuple):
     decimals: int
 
 
-def judge(seen: Seen, catalogue: Catalogue, person: Person, horizons: Horizons, unless: Sequence[Seen] = ()) -> list[Verdict]:
+def judge(  # noqa: PLR0913, PLR0917 - all that an event is judged by
+    seen: Seen,
+    catalogue: Catalogue,
+    person: Person,
+    horizons: Horizons,
+    unless: Sequence[Seen] = (),
+    unread: Collection[bytes] = (),
+) -> list[Verdict]:
     """Return what each campaign of a catalogue that names an event asks of it, by campaign id.
 
     `person` is the user as known when this is asked: profile and memberships may have been others when the event was decided about.
-    `unless` are other events of the user, among which is looked for those that close the window that this one opens.
+    `unless` are other events of the user, among which is looked for those that close the window that this one opens; `unread` rules
+    whose look-backs had not been read when the event was.
     """
     verdicts = []
     for _, entry in sorted(catalogue.entries.items()):
@@ -115,7 +123,7 @@ def judge(seen: Seen, catalogue: Catalogue, person: Person, horizons: Horizons, 
             continue
         live = campaign.qualify
         if isinstance(live, Live) and live.event == seen.event.event:
-            findings = tuple(_of_trigger(seen, entry, catalogue, person, horizons, unless))
+            findings = (*_of_preparing(campaign, catalogue, unread), *_of_trigger(seen, entry, catalogue, person, horizons, unless))
             verdicts.append(Verdict(campaign.id, entry.revision, "trigger", findings))
         if isinstance(live, Live) and live.unless is not None and seen.event.event in live.unless.events:
             findings = tuple(_of_unless(live, seen.event.properties))
@@ -131,6 +139,16 @@ def names(catalogue: Catalogue, campaign: CampaignId, event: str) -> bool:
     entry = catalogue.entries.get(f"campaign/{campaign}")
     document = None if entry is None else entry.document
     return isinstance(document, Campaign) and isinstance(document.qualify, Live) and document.qualify.event == event
+
+
+def _of_preparing(campaign: Campaign, catalogue: Catalogue, unread: Collection[bytes]) -> Iterator[Finding]:
+    """Say that a campaign was still preparing, where it was (R15)."""
+    segments = {one.document.id: one.document for one in catalogue.entries.values() if isinstance(one.document, Segment)}
+    if unread and campaign.who is not None:
+        asked = compile_audience(campaign.who, campaign.id, segments).rules
+        waits = any(rule.key in unread for rule in asked)
+        if waits:
+            yield Finding("$.who", "what users did before was known", holds=False, saw="it was still being read (preparing)")
 
 
 def _of_trigger(  # noqa: PLR0913, PLR0917 - all that a trigger is judged by

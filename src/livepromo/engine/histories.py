@@ -14,15 +14,16 @@ import msgspec
 
 from livepromo.behaviour.occurrences import Remembered, Rule, noted
 from livepromo.behaviour.repeats import RecentIds, key_of
+from livepromo.engine.erasing import was_erased_since
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.partition import Batch
 from livepromo.engine.plan import Plan
 from livepromo.engine.state import LONG_AGO_MS, Changes, History, Scan, State
 from livepromo.engine.sweeping import BATCH_BYTES
 from livepromo.model.ids import hash_of
-from livepromo.model.records import Event, Membership, Position, Profile, content_id
+from livepromo.model.records import Erase, Event, Membership, Position, Profile, content_id
 
-_OF_A_USER = (Event, Profile, Membership)
+_OF_A_USER = (Event, Profile, Membership, Erase)
 
 
 class Asked(NamedTuple):
@@ -160,7 +161,8 @@ def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None)
                 key = key_of(record.user, record.event_id or content_id(record))
                 if seen(key, time_ms) or fresh.seen(key, time_ms):
                     continue
-                if batch.offsets[at] >= at_scan.next and (asked := rules.get(record.event)) is not None:
+                offset, asked = batch.offsets[at], rules.get(record.event)
+                if offset >= at_scan.next and asked is not None and not was_erased_since(state, record.user, offset):
                     _note(reading, changes, record, (key, time_ms), asked)
                 fresh.add(key, time_ms)
         stream_ms = max(stream_ms, time_ms)

@@ -13,6 +13,7 @@ from livepromo.engine.entries import decode as decode_entry
 from livepromo.engine.entries import encode as encode_entry
 from livepromo.engine.histories import NOTHING_ASKED, Asked, ask
 from livepromo.engine.parts import (
+    ERASED,
     HISTORY,
     MEMORY,
     SCAN,
@@ -55,6 +56,7 @@ class PositionPart(msgspec.Struct, frozen=True, array_like=True):
 
 
 _position_part = msgspec.msgpack.Decoder(PositionPart).decode
+_offset = msgspec.msgpack.Decoder(int).decode
 _sent = msgspec.msgpack.Decoder(Sent).decode
 _history = msgspec.msgpack.Decoder(History).decode
 _scan = msgspec.msgpack.Decoder(Scan).decode
@@ -171,10 +173,10 @@ def concerns(key: bytes, user: UserId) -> bool:
         return key.startswith(windows_key(user, ""))
     if key.startswith(MEMORY):
         return read_memory_key(key)[0] == user
-    return not key.startswith(_IDS)
+    return not key.startswith((_IDS, SCANNED))
 
 
-def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPart | None:  # noqa: C901 - a branch a kind
+def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPart | None:  # noqa: C901, PLR0912 - a branch a kind
     """Take one record of the journal into `state`; in the order of the journal, each key's newest counts. Return a position's content."""
     if key == POSITION_KEY:
         assert payload is not None, "a position is never deleted"
@@ -192,6 +194,11 @@ def restore_part(state: State, key: bytes, payload: bytes | None) -> PositionPar
     elif key.startswith(SENT):
         assert payload is not None, "how far a campaign has been sent is never forgotten"
         state.sent[CampaignId(key[len(SENT) :].decode())] = _sent(unversioned(payload))
+    elif key.startswith(ERASED):
+        if payload is None:
+            state.erased.pop(key[len(ERASED) :], None)
+        else:
+            state.erased[key[len(ERASED) :]] = _offset(unversioned(payload))
     elif key.startswith(HISTORY):
         state.put_history(key[len(HISTORY) :], None if payload is None else _history(unversioned(payload)))
     elif key.startswith(SCAN):

@@ -22,7 +22,7 @@ from livepromo.model.documents import (
     VoucherReward,
     Wallet,
 )
-from livepromo.model.ids import UserId
+from livepromo.model.ids import CampaignId, UserId
 from livepromo.model.time import Periods, calendar
 
 TOTAL = "total"
@@ -33,6 +33,11 @@ Limits = Callable[[UserId, int, int], tuple[Limit, ...]]
 
 Also what has no cap is counted, since a later revision may set one (R18).
 """
+
+
+def row_of_user(campaign: CampaignId, user: UserId) -> str:
+    """Return the name of the row that counts what a campaign has given a user."""
+    return f"{campaign}/{user}"
 
 
 def units_of(milli: int | None, decimals: int) -> int | None:
@@ -144,5 +149,5 @@ def caps_of_user(campaign: Campaign, catalogue: Catalogue, user: UserId, at_ms: 
             raise AssertionError(campaign.id)
         case _:
             assert_never(campaign.reward)
-    mine = f"{campaign.id}/{user}"
+    mine = row_of_user(campaign.id, user)
     return {limit.slot: limit.cap for limit in limits(user, 0, at_ms) if limit.row == mine}, decimals

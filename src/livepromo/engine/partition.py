@@ -10,6 +10,7 @@ from livepromo.behaviour.occurrences import Remembered, Rule, noted
 from livepromo.behaviour.repeats import key_of
 from livepromo.behaviour.users import merged, with_membership
 from livepromo.behaviour.windows import Done, Trigger, Watched, group_key, packed_properties, value_of
+from livepromo.engine.erasing import erase
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Role
 from livepromo.engine.offers import Trigger as DidTrigger
@@ -19,7 +20,7 @@ from livepromo.engine.sends import next_send
 from livepromo.engine.state import ID_BYTES, PART_OVERHEAD, Changes, Known, State, weight_of
 from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
-from livepromo.model.records import DeadReason, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
+from livepromo.model.records import DeadReason, Erase, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
 from livepromo.model.time import FOREVER_MS, HOUR_MS
 
 RECORD_STEP = 1 << 31
@@ -52,7 +53,8 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
     A record's time is its own, but never later than when Kafka had received it. Just before a record that moves stream time is taken,
     what is due by then fires. Where something is to be sent by then it stops, and says so: `send`. Taken twice from the same state the
     result is the same; records that lie before the state's position must not be handed in again. It stops before the record at which
-    what is to be journalled would pass `BATCH_BYTES`, or in the middle of what is due before that record; the position says so.
+    what is to be journalled would pass `BATCH_BYTES`, or in the middle of what is due before that record; the position says so. It stops
+    behind a record that erases a user, or in the middle of that.
     """
     changes = Changes(state, horizons)
     named, lateness_ms, ahead_ms = plan.named, horizons.lateness_ms, horizons.ahead_ms
@@ -86,8 +88,8 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
         fresh: Mapping[bytes, Remembered] | None = None
         who: bytes | None = None
         if not isinstance(record, Event):
-            who = _who_after(state, changes, record)
-            if len(who) > PROFILE_BYTES:
+            who = None if isinstance(record, Erase) else _who_after(state, changes, record)
+            if who is not None and len(who) > PROFILE_BYTES:
                 dead.append((at, DeadReason.TOO_LARGE))
                 continue
         elif stream_ms - time_ms > lateness_ms:
@@ -142,6 +144,13 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
             kept = changes.changing(state, record.user)
             if who != kept.who:
                 changes.put_who(record.user, kept, who)
+        elif isinstance(record, Erase):
+            if erase(state, changes, record.user, batch.offsets[at]):
+                changes.took = at + 1  # it ends its batch: whatever comes next finds nothing of the user
+            else:
+                step = state.position.step if state.position.offset == batch.offsets[at] else 0
+                changes.took, stopped_at = at, Position(batch.offsets[at], step + 1)
+            break
         user = record.user
         if user not in known and user not in newcomers:
             changes.meet(user)  # who has done anything is considered by what is sent (R2)

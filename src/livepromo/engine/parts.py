@@ -11,6 +11,7 @@ WHO = b"u:"
 WINDOWS = b"w:"
 MEMORY = b"o:"
 SENT = b"s:"
+ERASED = b"x:"
 HISTORY = b"h:"
 SCAN = b"c:"
 SCANNED = b"j:"
@@ -35,6 +36,11 @@ def memory_key(user: UserId, rule: bytes, number: int) -> bytes:
 def sent_key(campaign: CampaignId) -> bytes:
     """Return the key of how far a campaign has been sent."""
     return SENT + campaign.encode()
+
+
+def erased_key(mark: bytes) -> bytes:
+    """Return the key of where somebody was erased, of whom a hash is left."""
+    return ERASED + mark
 
 
 def history_key(rule: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from heapq import heappush
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,10 +18,10 @@ from livepromo.behaviour.windows import head_of, open_in
 from livepromo.engine.entries import ControlEntry
 from livepromo.engine.horizons import Horizons
 from livepromo.engine.offers import Send
-from livepromo.engine.parts import memory_key, scan_key, sent_key, versioned, who_key, windows_key
+from livepromo.engine.parts import erased_key, memory_key, scan_key, sent_key, versioned, who_key, windows_key
 from livepromo.engine.tumbling import Tumbling
 from livepromo.model.decisions import Candidate, Denial
-from livepromo.model.ids import CampaignId, UserId
+from livepromo.model.ids import CampaignId, UserId, hash_of
 from livepromo.model.records import DeadReason, Position
 from livepromo.model.time import FOREVER_MS
 
@@ -42,6 +42,13 @@ class Sent(msgspec.Struct, frozen=True, array_like=True):
 
     done: bool
     last: UserId
+
+
+class Erased(NamedTuple):
+    """Somebody of whom nothing is known any more, and the place of the record that says so."""
+
+    user: UserId
+    offset: int
 
 
 class History(msgspec.Struct, frozen=True, array_like=True):
@@ -76,8 +83,8 @@ class State:
     """
 
     __slots__ = (
-        "_horizons", "catalogue", "entries", "forgotten", "histories", "id_parts", "ids", "memories", "open_windows", "position",
-        "scanned", "scans", "sent", "stream_ms", "timers", "unready", "users",
+        "_horizons", "catalogue", "entries", "erased", "forgotten", "histories", "id_parts", "ids", "memories", "open_windows",
+        "position", "scanned", "scans", "sent", "stream_ms", "timers", "unready", "users",
     )  # fmt: skip
 
     def __init__(self, horizons: Horizons) -> None:
@@ -89,6 +96,7 @@ class State:
         self.timers = Tumbling()
         self.open_windows: Counter[CampaignId] = Counter()
         self.sent: dict[CampaignId, Sent] = {}  # how far the campaigns have been sent that are sent
+        self.erased: dict[bytes, int] = {}  # where somebody was erased last, by a hash of who it was
         self.histories: dict[bytes, History] = {}  # by rule; one that has none has been noted from the beginning, under its own key
         self.memories: set[bytes] = set()  # the names under which occurrences are kept
         self.scans: dict[int, Scan] = {}  # by the catalogue that asked for them
@@ -120,20 +128,27 @@ class State:
         return filed_ms(self.users.get(user, b""))
 
     def put_who(self, user: UserId, who: bytes | None) -> None:
-        """Take who a user is as the journal has it; None: the user was erased, or never was."""
+        """Take who a user is as the journal has it; None: the user was erased."""
+        if who is None:
+            for group, packed in unpack(self.users.pop(user, NOBODY)).windows.items():
+                self.open_windows[campaign_of(group)] -= open_in(packed)
+            return
         if who == UNKNOWN_WHO and user not in self.users:  # most of them
             self.users[user] = NOBODY
             return
         kept = unpack(self.users.get(user, b""))
-        kept.who = UNKNOWN_WHO if who is None else who
+        kept.who = who
         users.decode(kept.who)  # raises now what would be raised with some record
         self._keep(user, kept)
 
     def put_remembered(self, user: UserId, rule: bytes, number: int, chunk: bytes | None) -> None:
         """Take a chunk of a user's occurrences as the journal has it."""
+        if chunk is None and user not in self.users:  # erased
+            return
         kept = unpack(self.users.get(user, b""))
         before = kept.remembered.pop(rule, None)
-        chunks = {} if before is None else dict(enumerate(before.chunks, before.first))
+        # An empty one stands for a chunk that has not been read yet, or never will: it was removed.
+        chunks = {} if before is None else {at: one for at, one in enumerate(before.chunks, before.first) if one}
         chunks.pop(number, None)
         if chunk is not None:
             chunks[number] = chunk
@@ -143,6 +158,8 @@ class State:
 
     def put_windows(self, user: UserId, group: str, packed: bytes | None) -> None:
         """Take a group of windows as the journal has it."""
+        if packed is None and user not in self.users:  # erased
+            return
         before = self.users.get(user, NOBODY)
         if before == NOBODY and packed is not None:  # most of them
             due_ms, windows = head_of(packed)
@@ -201,6 +218,11 @@ class State:
         self.users[user] = pack(kept)
 
 
+def mark_of(user: UserId) -> bytes:
+    """Return by what it is remembered that a user was erased: a hash, since the name is not to be kept."""
+    return hash_of("erased", user, size=8)
+
+
 def campaign_of(group: str) -> CampaignId:
     """Return the campaign of a group of windows."""
     return group.partition("\0")[0]  # type: ignore[return-value] # CampaignId(…): a call more for every window
@@ -213,8 +235,8 @@ class Changes:
     """
 
     __slots__ = (
-        "_horizons", "changed", "dead", "due", "fired_ms", "ids", "ignored", "kept", "looked", "newcomers", "open_windows", "outcomes",
-        "parts", "position", "repeats", "scanned", "scans", "send", "sent", "size", "stream_ms", "taken", "tally", "took",
+        "_horizons", "changed", "dead", "due", "erased", "fired_ms", "ids", "ignored", "kept", "looked", "newcomers", "open_windows",
+        "outcomes", "parts", "position", "repeats", "scanned", "scans", "send", "sent", "size", "stream_ms", "taken", "tally", "took",
     )  # fmt: skip
 
     def __init__(self, state: State, horizons: Horizons) -> None:
@@ -227,6 +249,7 @@ class Changes:
         self.kept: dict[UserId, Kept] = {}  # who was looked at
         self.changed: set[UserId] = set()  # of those
         self.newcomers: set[UserId] = set()  # of whom nothing was known
+        self.erased: list[Erased] = []
         self.parts: dict[bytes, bytes | None] = {}
         self.size = 0
         self.due: list[tuple[int, UserId]] = []  # a heap: who is to be looked at when, besides those that the table names
@@ -301,6 +324,24 @@ class Changes:
                     self._put(memory_key(user, rule, number), versioned(chunk))
             for number in old.keys() - new.keys():
                 self._put(memory_key(user, rule, number), None)
+
+    def forget_remembered(self, user: UserId, kept: Kept, memory: bytes) -> None:
+        """Forget a user's occurrences of one rule."""
+        gone = kept.remembered.pop(memory)
+        for number in range(gone.first, gone.first + len(gone.chunks)):
+            self._put(memory_key(user, memory, number), None)
+
+    def forget(self, user: UserId) -> None:
+        """Forget who a user is, and that there is one; windows and occurrences have been."""
+        self._put(who_key(user), None)
+        self.kept.pop(user, None)
+        self.changed.discard(user)
+        self.newcomers.discard(user)
+
+    def put_erased(self, erased: Erased) -> None:
+        """Say that somebody was erased. Nothing else of that user may be taken into the same batch."""
+        self.erased.append(erased)
+        self._put(erased_key(mark_of(erased.user)), versioned(_encode(erased.offset)))
 
     def put_sent(self, campaign: CampaignId, sent: Sent) -> None:
         """Change how far a campaign has been sent."""
@@ -395,6 +436,9 @@ def merge(state: State, changes: Changes) -> list[int]:
     state.users.update(dict.fromkeys(changes.newcomers, NOBODY))
     for user in changes.changed:
         state.users[user] = pack(changes.kept[user])
+    for user, offset in changes.erased:
+        state.users.pop(user, None)
+        state.erased[mark_of(user)] = offset
     state.timers.drop(changes.looked)
     for due_ms, user in changes.due:
         if state.filed_ms(user) == due_ms:

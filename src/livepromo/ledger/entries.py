@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from livepromo.ledger.deciding import Add
@@ -13,6 +15,7 @@ from livepromo.model.records import Position
 FORMAT = 2
 WITHOUT_CALLS = 1  # the format before grants made calls; the ledger is kept for ever, so it is read as well
 POSITION_KEY = b"@position"
+ERASED_KEY = b"@erased"
 
 
 class GrantEntry(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
@@ -49,7 +52,17 @@ class PositionEntry(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     sources: dict[int, tuple[int, Position]]
 
 
-Entry = GrantEntry | PositionEntry
+class ErasedEntry(msgspec.Struct, frozen=True, array_like=True, tag="e"):
+    """Rows that were dropped here, because their user was erased: whatever was added to them before counts no more."""
+
+    rows: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Say how many rows, and not whose."""
+        return f"ErasedEntry({len(self.rows)} rows)"
+
+
+Entry = GrantEntry | PositionEntry | ErasedEntry
 
 _entries: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 
@@ -74,7 +87,15 @@ def grant_entry(grant: Grant, source: int, call: int | None = None) -> GrantEntr
 
 def key_of(entry: Entry) -> bytes:
     """Return the key under which an entry stands in the ledger."""
-    return entry.grant_id.encode() if isinstance(entry, GrantEntry) else POSITION_KEY
+    match entry:
+        case GrantEntry():
+            return entry.grant_id.encode()
+        case PositionEntry():
+            return POSITION_KEY
+        case ErasedEntry():
+            return ERASED_KEY
+        case _:
+            assert_never(entry)
 
 
 def encode(entry: Entry) -> bytes:

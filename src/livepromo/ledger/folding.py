@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from livepromo.ledger.deciding import Row, apply
-from livepromo.ledger.entries import Entry, GrantEntry
+from livepromo.ledger.entries import Entry, ErasedEntry, GrantEntry
 from livepromo.ledger.sources import UNKNOWN, Source, named, remember_all
 from livepromo.model.ids import GrantId
 from livepromo.model.records import Position
@@ -31,6 +31,8 @@ def rows_needed(entries: Iterable[Entry]) -> set[str]:
 def fold(entries: Iterable[Entry], rows: Mapping[str, Row], progress: Progress) -> tuple[dict[str, Row], Progress]:
     """Return the rows that changed and the progress, after entries of one partition, in the ledger's order, on top of what is given.
 
+    A row that was dropped is an empty one.
+
     Void entries are the reader's to leave out. Entries may be folded all at once or in any pieces; each must be folded once.
     """
     now = dict(rows)
@@ -42,6 +44,9 @@ def fold(entries: Iterable[Entry], rows: Mapping[str, Row], progress: Progress) 
         if isinstance(entry, GrantEntry):
             apply(entry.adds, now, changed)
             granted.append((entry.source, entry.grant_id, entry.position))
+        elif isinstance(entry, ErasedEntry):
+            for name in entry.rows:
+                now[name] = changed[name] = {}
         else:
             sources.update(remember_all(sources, granted))
             granted.clear()
@@ -54,4 +59,5 @@ def fold(entries: Iterable[Entry], rows: Mapping[str, Row], progress: Progress) 
 
 def fold_all(entries: Iterable[Entry]) -> tuple[dict[str, Row], Progress]:
     """Return every row that the whole ledger of one partition makes, and the progress."""
-    return fold(entries, {}, NOTHING_DECIDED)
+    rows, progress = fold(entries, {}, NOTHING_DECIDED)
+    return {name: row for name, row in rows.items() if row}, progress

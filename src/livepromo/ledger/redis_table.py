@@ -201,7 +201,7 @@ class RedisTable:
         ]
         for number, source in sources.items():
             args += b"%d" % number, versioned(FORMAT, source)
-        args += [versioned(FORMAT, row) for row in rows.values()]
+        args += [versioned(FORMAT, row) if row else b"" for row in rows.values()]
         answer = await self._run(_WRITE, [tag + "applied", tag + "progress", *[prefix + name for name in rows]], args)
         return WriteAnswer(answer) is WriteAnswer.WRITTEN
 

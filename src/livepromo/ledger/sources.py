@@ -15,16 +15,25 @@ FORMAT = 3
 NO_EPOCH = -1  # epochs are offsets of markers
 
 
+class Erasure(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Rows of a user who is erased, by the record at `position`: they are dropped behind all candidates that came before it."""
+
+    rows: tuple[str, ...]
+    position: Position
+
+
 class CandidateBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one slice of a source partition owes to one candidates partition; without candidates it only names epoch and position.
 
     `epoch` is the one of the source's owner, `durable` the position up to which its state was acknowledged when the batch was made.
+    One with erasures has no candidates.
     """
 
     source: int
     epoch: int
     durable: Position
     candidates: tuple[Candidate, ...] = ()
+    erasures: tuple[Erasure, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -88,6 +97,19 @@ def admit(source: Source | None, batch: CandidateBatch) -> tuple[Source, list[Ca
     batches of one source, what was granted must have been `remembered`; where several are decided together, use `admit_all`.
     """
     return _take(source or UNKNOWN, batch, set())
+
+
+def admit_erasures(source: Source | None, batch: CandidateBatch) -> tuple[Source, list[str]]:
+    """Return the source after `batch`, and the rows that are to be dropped.
+
+    Dropped are the same batches as of `admit`. One that comes twice drops the rows twice, and nothing of the user lies between: what
+    follows an erasure is sent only when it is durable, and from then on it is below the durable position.
+    """
+    source = source or UNKNOWN
+    if batch.epoch < source.epoch:
+        return source, []
+    source = named(source, batch.epoch, batch.durable)
+    return source, [row for erasure in batch.erasures if erasure.position >= source.durable for row in erasure.rows]
 
 
 def admit_all(sources: Mapping[int, Source], batches: Iterable[CandidateBatch]) -> tuple[dict[int, Source], list[tuple[int, Candidate]]]:

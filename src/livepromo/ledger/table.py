@@ -80,6 +80,8 @@ class Table(Protocol):
     ) -> bool:
         """Replace rows and sources by those given, and move on to `applied`, all or nothing; others of the generation stay as they are.
 
+        A row that is empty is removed.
+
         Return False, and change nothing, where the table does not stand at `expected`. A write that begins a generation (a greater one,
         or the first) starts without rows and sources. Written twice, the second is refused.
         """
@@ -131,7 +133,8 @@ class MemoryTable:
         known = {} if fresh or progress is None else progress.sources
         self._partitions[partition] = applied, Progress(candidates_offset, {**known, **sources})
         held = {} if fresh else self._rows[partition, applied.generation]
-        self._rows[partition, applied.generation] = held | {name: dict(row) for name, row in rows.items()}
+        after = held | {name: dict(row) for name, row in rows.items()}
+        self._rows[partition, applied.generation] = {name: row for name, row in after.items() if row}
         return True
 
     async def forget(self, partition: int, generation: int) -> bool:

@@ -50,6 +50,13 @@ class Membership(msgspec.Struct, frozen=True, gc=False):
     member: bool
 
 
+class Erase(msgspec.Struct, frozen=True, gc=False):
+    """All that is known of a user is to be forgotten: who they are, what they did, what is open, what was counted."""
+
+    user: UserId
+    ts_ms: int
+
+
 class Ignored(msgspec.Struct, frozen=True, gc=False):
     """A record without a value, or of a type that is none of ours: counted, nothing else."""
 
@@ -76,7 +83,7 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
     reason: DeadReason
 
 
-Record = Event | Profile | Membership | Ignored | Malformed
+Record = Event | Profile | Membership | Erase | Ignored | Malformed
 
 
 def _canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON value

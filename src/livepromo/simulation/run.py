@@ -22,7 +22,7 @@ from livepromo.engine.partition import Batch, advance_time
 from livepromo.engine.plan import EMPTY_PLAN, Plan, compile_plan
 from livepromo.engine.sends import USERS_AT_ONCE, users_of, visit
 from livepromo.engine.state import State, merge
-from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of
+from livepromo.ledger.deciding import Row, Stock, decide_all, keeps_all, rows_of
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.documents import Campaign, Document, key_of
 from livepromo.model.formats import FormatError
@@ -98,6 +98,9 @@ class Simulation:
             self.summary.count_records(changes)
             self.summary.count_windows(changes)
             yield from self._decide(changes.outcomes)
+            for user, _ in changes.erased:
+                for row in [name for name in self.rows if not keeps_all(name) and name.partition("/")[2] == user]:
+                    del self.rows[row]
             if changes.send is not None and not self.replays:
                 yield from self.send(state, changes.send)
 

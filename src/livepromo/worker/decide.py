@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from livepromo.delivery.queue import encode_call, queued
 from livepromo.ledger.deciding import Row, Stock, decide_all, rows_of, taken_of
-from livepromo.ledger.entries import Entry, PositionEntry, decode, encode, grant_entry, key_of
+from livepromo.ledger.entries import Entry, ErasedEntry, PositionEntry, decode, encode, grant_entry, key_of
 from livepromo.ledger.folding import NOTHING_DECIDED, Progress, fold, rows_needed
 from livepromo.ledger.shelf import Shelf
-from livepromo.ledger.sources import CandidateBatch, admit_all, decode_batch, remember_all
+from livepromo.ledger.sources import CandidateBatch, admit_all, admit_erasures, decode_batch, remember_all
 from livepromo.ledger.table import Applied, Table, next_generation
 from livepromo.model.decisions import Candidate, Denial, Grant
 from livepromo.model.ids import GrantId
@@ -148,8 +148,11 @@ class DecideOwner:
     async def take_slice(self, piece: Slice) -> None:
         """Decide a slice: denials, then the ledger, then the table, then return. What the ledger holds already is not decided again."""
         start = bisect_left(piece.offsets, self.progress.candidates_offset)
-        for values, next_offset in _bounded(piece, start):
-            await self._decide([decode_batch(value) for value in values], next_offset)
+        for batches, next_offset in _bounded(piece, start):
+            if batches[0].erasures:
+                await self._erase(batches[0], next_offset)
+            else:
+                await self._decide(batches, next_offset)
         if piece.next_offset > self.progress.candidates_offset:  # a gap at the end
             self.progress = Progress(piece.next_offset, self.progress.sources)
 
@@ -179,11 +182,23 @@ class DecideOwner:
         self.progress = after
         self._count(decisions)
 
+    async def _erase(self, batch: CandidateBatch, next_offset: int) -> None:
+        """Drop the rows of users who were erased, the ledger first: whatever is decided behind it finds nothing counted."""
+        source, names = admit_erasures(self.progress.sources.get(batch.source), batch)
+        rows = sorted(name for name, row in (await self._rows_named(names)).items() if row)
+        after = Progress(next_offset, {**self.progress.sources, batch.source: source})
+        self._unwritten.add(batch.source)
+        if rows:
+            await self._settle([ErasedEntry(tuple(rows)), self._position(after)], after, {name: {} for name in rows}, set())
+        self.progress = after
+
     async def _rows_of(self, candidates: Sequence[Candidate]) -> dict[str, Row]:
         """Return the rows that the candidates name, of the moment at which the table stood where we know it to stand."""
-        if not candidates:
+        return await self._rows_named(sorted(rows_of(candidates)))
+
+    async def _rows_named(self, names: Sequence[str]) -> dict[str, Row]:
+        if not names:
             return {}
-        names = sorted(rows_of(candidates))
 
         async def read() -> dict[str, Row]:
             while True:
@@ -230,9 +245,14 @@ class DecideOwner:
         calls = await self._append_calls([grant for _, grant in grants if grant.candidate.call is not None])
         shared.failpoints.reach("decide.calls_appended")
         entries = [grant_entry(grant, source, calls.get(grant.candidate.grant_id)) for source, grant in grants]
-        await self._append([*entries, self._position(after)])
+        await self._settle([*entries, self._position(after)], after, changed, {source for source, _ in grants})
+
+    async def _settle(self, entries: Sequence[Entry], after: Progress, changed: dict[str, Row], named: set[int]) -> None:
+        """Append entries to the ledger, then write what they make of the rows and of the sources that are named."""
+        shared = self._shared
+        await self._append(entries)
         shared.failpoints.reach("decide.ledger_appended")
-        before, sources = self._applied, {number: after.sources[number] for number in self._unwritten | {source for source, _ in grants}}
+        before, sources = self._applied, {number: after.sources[number] for number in self._unwritten | named}
         assert before is not None, "the table was caught up with at take-over"
         target = Applied(before.generation, self.journal.end)
 
@@ -339,17 +359,21 @@ class DecideOwner:
         await self.journal.close()
 
 
-def _bounded(piece: Slice, start: int) -> Iterator[tuple[list[bytes], int]]:
-    """Yield the records from `start` on in groups small enough for a batch of the ledger each, with the offset behind each group."""
-    values: list[bytes] = []
+def _bounded(piece: Slice, start: int) -> Iterator[tuple[list[CandidateBatch], int]]:
+    """Yield the records from `start` on in groups small enough for a batch of the ledger each, with the offset behind each group.
+
+    One with erasures is a group by itself, behind all that came before it.
+    """
+    batches: list[CandidateBatch] = []
     size = 0
     for at in range(start, len(piece.values)):
         value = piece.values[at]
         assert value is not None, f"the candidates' record {piece.offsets[at]} has no value"
-        if values and size + len(value) > BATCH_CANDIDATE_BYTES:
-            yield values, piece.offsets[at]
-            values, size = [], 0
-        values.append(value)
+        batch = decode_batch(value)
+        if batches and (size + len(value) > BATCH_CANDIDATE_BYTES or batch.erasures or batches[-1].erasures):
+            yield batches, piece.offsets[at]
+            batches, size = [], 0
+        batches.append(batch)
         size += len(value)
-    if values:
-        yield values, piece.offsets[-1] + 1
+    if batches:
+        yield batches, piece.offsets[-1] + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from livepromo.ledger.entries import POSITION_KEY, GrantEntry, decode
+from livepromo.ledger.entries import ERASED_KEY, POSITION_KEY, GrantEntry, decode
 from livepromo.model.ids import partition_of
 from livepromo.streaming.journal import MARKER, unseal
 from livepromo.streaming.offsets import Slice
@@ -53,7 +53,7 @@ class DeliverOwner:
                 self._shared.metrics.void_records_total.labels(topic=topics.ledger).inc()
                 continue
             self._newest_epoch = epoch
-            if key == POSITION_KEY:
+            if key in {POSITION_KEY, ERASED_KEY}:
                 continue
             entry = decode(payload)
             assert isinstance(entry, GrantEntry), f"the ledger's record {offset} is no grant"

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from livepromo.behaviour.formats import FORMATS
 from livepromo.documents.catalogue import Catalogue
-from livepromo.engine.entries import CatalogueTaken
+from livepromo.engine.entries import CatalogueTaken, HistoryRead
 from livepromo.engine.explaining import Counter, Seen, counters
 from livepromo.engine.journalling import concerns, restore_part
+from livepromo.engine.limits import row_of_user
 from livepromo.engine.owing import home_of
 from livepromo.engine.state import State
 from livepromo.ledger.entries import GrantEntry
@@ -64,6 +65,12 @@ def catalogue_at(state: State, offset: int) -> int:
     return max(before, default=(None, 0))[1]
 
 
+def unread_at(state: State, offset: int) -> frozenset[bytes]:
+    """Return the rules whose look-backs had not been read when the record at an offset was taken."""
+    later = (entry for at, entry in state.entries.items() if isinstance(entry, HistoryRead) and at.offset > offset)
+    return frozenset(state.unready).union(*(entry.rules for entry in later))
+
+
 async def read_grants(  # noqa: PLR0913, PLR0917 - where, and whose
     log: Log, settings: Settings, partitions: Collection[int], user: UserId, campaign: CampaignId | None, moved: Moved
 ) -> list[dict[str, Any]]:
@@ -110,7 +117,7 @@ async def read_counters(  # noqa: PLR0913, PLR0917 - of whom, of what, as of whe
     """Return what the table has counted of a user. Raises the table's UnavailableError."""
     found: list[Counter] = []
     for campaign in sorted(campaigns):
-        name, partition = f"{campaign}/{user}", homes[campaign]
+        name, partition = row_of_user(campaign, user), homes[campaign]
         applied, _ = await table.progress(partition)
         rows = {} if applied is None else (await table.read(partition, applied.generation, [name]))[1]
         found += counters(catalogue.entries[f"campaign/{campaign}"], catalogue, user, rows.get(name, {}), at_ms)

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from livepromo.engine.boundary import advance_all, decode_all
 from livepromo.engine.entries import CatalogueTaken, ControlEntry, HistoryRead, Tick, Visit
+from livepromo.engine.erasing import rows_by_home
 from livepromo.engine.histories import NOTHING_ASKED, Asked, made_ready, read_rules, unread_of
 from livepromo.engine.journalling import (
     PositionPart,
@@ -22,14 +23,15 @@ from livepromo.engine.journalling import (
     take_entry,
 )
 from livepromo.engine.offers import Send
-from livepromo.engine.partition import Batch, advance_time
+from livepromo.engine.partition import RECORD_STEP, Batch, advance_time
+from livepromo.engine.parts import erased_key
 from livepromo.engine.plan import Plan
 from livepromo.engine.sends import USERS_AT_ONCE, next_send, users_of, visit
 from livepromo.engine.state import Changes, Part, State, merge, weight_of
-from livepromo.ledger.sources import CandidateBatch, encode_batch
+from livepromo.ledger.sources import CandidateBatch, Erasure, encode_batch
 from livepromo.model.decisions import Candidate, Denial
-from livepromo.model.ids import partition_of
-from livepromo.model.records import DeadReason, Event, Malformed, Membership, Position, Profile, Record
+from livepromo.model.ids import UserId, partition_of
+from livepromo.model.records import DeadReason, Erase, Event, Malformed, Membership, Position, Profile, Record
 from livepromo.model.time import FOREVER_MS, SECOND_MS
 from livepromo.streaming.errors import DoesNotFitError, FencedError
 from livepromo.streaming.journal import Journal
@@ -42,6 +44,7 @@ from livepromo.worker.shared import Shared, log
 
 DEAD_LETTER_KEY_BYTES = 4096
 CANDIDATE_BATCH_BYTES = 512 * 1024
+ERASED_ROWS = 1_000
 BUGS_IN_A_ROW = 100
 AT_HOME_USERS = 100_000
 HOUR_S = 3600.0
@@ -50,7 +53,7 @@ ENTRY_PARTS = 2_000  # rules in a batch: fewer than 300 bytes each
 SKEW_MS = 500  # by how much the clocks of two brokers may differ
 UNKNOWN_TZDATA = "unknown"
 _BUG: Record = Malformed(DeadReason.BUG)
-_OF_A_USER = (Event, Profile, Membership)
+_OF_A_USER = (Event, Profile, Membership, Erase)
 _home_of = lru_cache(maxsize=65_536)(partition_of)
 
 Sent = dict[tuple[str, int], list[OutRecord]]
@@ -61,12 +64,13 @@ CompleteUntil = Callable[[int], float | None]
 class MatchOwner:
     """The owner of one partition of the events topic: takes its slices, one at a time and in order."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what an owner is given
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         partition: int,
         shared: Shared,
         publications: Publications,
         tzdata: str,
+        *,
         complete_until_s: CompleteUntil = lambda _: None,
         owns: Callable[[int], bool] = lambda _: True,
     ) -> None:
@@ -268,6 +272,19 @@ class MatchOwner:
                 (None, encode_batch(CandidateBatch(self.partition, self.journal.epoch, self.state.position, some)), ())
                 for some in _in_batches(candidates)
             ]
+        for user, offset in changes.erased:
+            self._add_erasures(sent, user, Position(offset, RECORD_STEP))
+
+    def _add_erasures(self, sent: Sent, user: UserId, at: Position) -> None:
+        """Add that a user's rows are to be dropped, to each partition that may have some, behind the candidates from before."""
+        rows: dict[int, list[str]] = {}
+        for home, row in rows_by_home(self._publications.at(self.state.catalogue), user):
+            rows.setdefault(_home_of(home, self._shared.topics.candidate_partitions), []).append(row)
+        for number, names in rows.items():
+            for start in range(0, len(names), ERASED_ROWS):
+                erasure = Erasure(tuple(names[start : start + ERASED_ROWS]), at)
+                batch = CandidateBatch(self.partition, self.journal.epoch, self.state.position, (), (erasure,))
+                sent.setdefault((self._shared.topics.candidates, number), []).append((None, encode_batch(batch), ()))
 
     def _report_bugs(self, bugs: dict[int, str], at: int, changes: Changes, offsets: Sequence[int]) -> None:
         for place, reason in changes.dead:
@@ -438,14 +455,17 @@ class MatchOwner:
                 return
 
     async def _write_again(self) -> None:
-        """Append the position anew, so that the broker remembers us, and drop control entries whose records are gone."""
+        """Append the position anew, so that the broker remembers us, and drop what says something of records that are gone."""
         state, topics = self.state, self._shared.topics
         begin = await self._shared.patiently("the events topic's begin", lambda: self._shared.log.begin(topics.events, self.partition))
         old = sorted(at for at in state.entries if at.offset < begin)[:-1]  # the newest of them says what holds at the begin
-        parts: list[Part] = [(entry_key(at), None) for at in old]
+        erased = [mark for mark, offset in state.erased.items() if offset < begin]  # nothing from before can be read again
+        parts: list[Part] = [(key, None) for key in (*map(entry_key, old), *map(erased_key, erased))]
         await self._append([*parts, position_part(state, state.position, state.stream_ms, self._surroundings)])
         for at in old:
             del state.entries[at]
+        for mark in erased:
+            del state.erased[mark]
 
     async def leave(self) -> None:
         """Nothing to say: the position stands in the state with every slice."""

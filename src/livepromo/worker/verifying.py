@@ -61,6 +61,8 @@ class _Fold:
             before = {name: self.rows[name] for name in rows_needed(entries) if name in self.rows}
             changed, self.progress = fold(entries, before, self.progress)
             self.rows.update(changed)
+            for name in [name for name, row in changed.items() if not row]:  # their user was erased
+                del self.rows[name]
             self.grants += sum(isinstance(entry, GrantEntry) for entry in entries)
             self._moved(len(records))
         self.offset = offset

@@ -177,7 +177,7 @@ def test_a_record_is_an_object(value: bytes) -> None:
     assert decode(value) == Malformed(DeadReason.WRONG_TYPE)
 
 
-@pytest.mark.parametrize("value", [None, b"", b'{"type":"erase","user":"u1","ts":1}', b'{"type":"order"}', b'{"type":"","user":4}'])
+@pytest.mark.parametrize("value", [None, b"", b'{"type":"forget","user":"u1","ts":1}', b'{"type":"order"}', b'{"type":"","user":4}'])
 def test_no_value_and_another_type_are_ignored(value: bytes | None) -> None:
     assert decode(value) == Ignored()
 

@@ -30,7 +30,7 @@ def taken(catalogue: Catalogue, *records: Record) -> Partition:
 
 
 def person(partition: Partition) -> Known:
-    return Known(U1, unpack(partition.state.users.get(U1, b"")), {})
+    return Known(partition.state, U1, unpack(partition.state.users.get(U1, b"")), {})
 
 
 def judged(catalogue: Catalogue, event: Event, *before: Record, others: tuple[Event, ...] = ()) -> list[Verdict]:
@@ -97,6 +97,15 @@ def test_an_audience_is_judged_leaf_by_leaf() -> None:
     assert (counting.role, counting.qualifies) == ("who", True)
     [third, _] = judged(catalogue, charged(), *before, charged(T0 - 2, "b"))
     assert third.qualifies
+
+
+def test_a_campaign_that_was_preparing_is_told_so() -> None:
+    catalogue = a_catalogue(a_campaign(who={"did": {"event": "Viewed", "count": {"lt": 3}}}))
+    partition = taken(catalogue, charged())
+    [rule] = [rule for rules in partition.plan.rules.values() for rule in rules]
+    [verdict] = judge(seen(charged()), catalogue, person(partition), HORIZONS, (), frozenset({rule.key}))
+    assert failed(verdict) == [("$.who", "it was still being read (preparing)")]
+    assert judge(seen(charged()), catalogue, person(partition), HORIZONS, (), frozenset({b"another"}))[0].qualifies
 
 
 def test_an_audience_of_one_leaf_fails_itself() -> None:

@@ -7,7 +7,7 @@
 -- ARGV[2]    applied as it is to be
 -- ARGV[3]    "fresh": progress begins anew, or "goes on"
 -- ARGV[4]    how many fields of progress follow
--- ARGV[5..]  fields of progress, name and value by turns; then a value for each row, in the order of KEYS
+-- ARGV[5..]  fields of progress, name and value by turns; then a value for each row, in the order of KEYS; empty: removed
 -- returns    "written", or "stale": nothing has changed
 -- cost       one GET, and a SET or HSET for everything written; 2,000 rows take about 2 ms of the server
 
@@ -26,7 +26,12 @@ for at = 5, first_value - 1, 2 do
   redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1])
 end
 for at = 3, #KEYS do
-  redis.call('SET', KEYS[at], ARGV[first_value + at - 3])
+  local value = ARGV[first_value + at - 3]
+  if value == '' then
+    redis.call('DEL', KEYS[at])
+  else
+    redis.call('SET', KEYS[at], value)
+  end
 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 'written'
