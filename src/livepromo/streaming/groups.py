@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from aiokafka.errors import for_code
+
 from livepromo.streaming.connecting import Connection
-from livepromo.streaming.errors import UnavailableError
 from livepromo.streaming.topics import admin
 
 _LOOK = "Describe on the group"
@@ -25,7 +26,7 @@ async def standing(kafka: Connection, group: str, topic: str) -> Standing:
         for answer in await client.describe_consumer_groups([group]):
             for code, _, state, _, _, some, *_ in answer.groups:
                 if code:
-                    raise UnavailableError(f"group {group} cannot be asked about: error {code}")
+                    raise for_code(code)(group)
                 members += len(some) if state not in {"Dead", "Empty"} else 0
         offsets = await client.list_consumer_group_offsets(group)
         return Standing({tp.partition: one.offset for tp, one in offsets.items() if tp.topic == topic and one.offset >= 0}, members)

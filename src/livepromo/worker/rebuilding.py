@@ -153,8 +153,8 @@ class Rebuilding:
         async for some in self._records(spans, moved, users_moved=users_moved):
             records += len(some.records)
             await self._take(some)
-        decided_ms = max(self._known.decided_ms, old.stream_ms if old is not None and old.partitions == self._count else -1)
-        await self._pass_time(decided_ms + 1)
+        stood_ms = old.stream_ms if old is not None and old.partitions == self._count else -1
+        await self._pass_time(max(self._known.decided_ms + 1, stood_ms))
         await self._know_what_was_sent()
         await self._append([position_part(self.state, until, self.state.stream_ms, self._whole)])
         return Rebuilt(until, len(self.state.users), records, begin, lost)
