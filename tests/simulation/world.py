@@ -34,6 +34,7 @@ from simulation.scheduler import Call, KilledError, Scheduler, Sleep, Task
 BEGIN_MS = 1_764_547_200_000
 WEEK_MS = 7 * 86_400_000
 MOST_STEPS = 60_000
+NEVER = 1 << 62
 PATIENCE_MS = 15_000  # on an idle partition what is due is done within this
 STAGES = ("match", "decide", "deliver")
 TZDATA = "2025b"
@@ -102,6 +103,7 @@ class World:
         self._started = 0
         self._publish_every = rnd.choice(((30, 150), (100, 600)))
         self._agenda: list[tuple[int, Callable[[], None]]] = []
+        self._next = NEVER  # nothing of it is due before this step
         self._records_left = rnd.randint(60, 200)
         self.produced = False
         self._void_before = void_records()
@@ -190,16 +192,18 @@ class World:
     def later(self, steps: int, action: Callable[[], None]) -> None:
         """Have something done so many steps from now."""
         self._agenda.append((self.scheduler.steps + steps, action))
+        self._next = min(self._next, self.scheduler.steps + steps)
 
     def _do_due(self) -> None:
         steps = self.scheduler.steps
-        if any(due <= steps for due, _ in self._agenda):
+        if self._next <= steps:
             agenda, self._agenda = self._agenda, []
             for due, action in agenda:
                 if due <= steps:
                     action()
                 else:
                     self._agenda.append((due, action))
+            self._next = min((due for due, _ in self._agenda), default=NEVER)
 
     def _calm(self) -> None:
         self.faults.over = True
@@ -326,7 +330,7 @@ class World:
             return answers.complete_until_s() if driver.offset >= answers.end >= 0 else None
 
         if match_stage:
-            owner = MatchOwner(number, shared, process.publications, TZDATA, complete_until_s)
+            owner = MatchOwner(number, shared, process.publications, TZDATA, complete_until_s=complete_until_s)
         elif decide_stage:
             owner = DecideOwner(number, shared, process.table, MemoryShelf({f"coupon/{POOL}": self.author.codes}))
         else:

@@ -147,7 +147,8 @@ class State:
             return
         kept = unpack(self.users.get(user, b""))
         before = kept.remembered.pop(rule, None)
-        chunks = {} if before is None else dict(enumerate(before.chunks, before.first))
+        # An empty one stands for a chunk that has not been read yet, or never will: it was removed.
+        chunks = {} if before is None else {at: one for at, one in enumerate(before.chunks, before.first) if one}
         chunks.pop(number, None)
         if chunk is not None:
             chunks[number] = chunk

@@ -64,11 +64,18 @@ CompleteUntil = Callable[[int], float | None]
 class MatchOwner:
     """The owner of one partition of the events topic: takes its slices, one at a time and in order."""
 
-    def __init__(
-        self, partition: int, shared: Shared, publications: Publications, tzdata: str, complete_until_s: CompleteUntil = lambda _: None
+    def __init__(  # noqa: PLR0913 - what it is made of
+        self,
+        partition: int,
+        shared: Shared,
+        publications: Publications,
+        tzdata: str,
+        *,
+        complete_until_s: CompleteUntil = lambda _: None,
+        owns: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.partition, self._shared, self._publications = partition, shared, publications
-        self._complete_until_s = complete_until_s
+        self._complete_until_s, self._owns = complete_until_s, owns
         self._surroundings = Surroundings(shared.topics.event_partitions, tzdata)
         self.state = State(shared.horizons)
         self.journal = self._new_journal()
@@ -333,10 +340,14 @@ class MatchOwner:
         if self.journal.needs_renewal:
             await self.journal.renew()
             self._shared.failpoints.reach("renew.claimed")
-        await self._take_what_is_due()  # that it is due was decided before anything that is published now
+        if not await self._take_what_is_due(self._is_owned):  # that it is due was decided before anything that is published now
+            return True
         await self._take_publications()
-        await self._take_what_is_due()
+        if not await self._take_what_is_due(self._is_owned):
+            return True
         await self._tick()
+        if not await self._take_what_is_due(self._is_owned):
+            return True
         more = await self._read_history()
         if self._shared.monotonic() - self._appended_s > HOUR_S or self.journal.answered_after_s > SLOW_S:
             await self._write_again()
@@ -383,19 +394,27 @@ class MatchOwner:
     def _plan(self) -> Plan:
         return self._publications.plan(self.state.catalogue, self._shared.horizons)
 
-    async def _take_what_is_due(self) -> None:
-        """Fire and send what stream time has passed already: after a tick, a restart, a pause."""
+    def _is_owned(self) -> bool:
+        return self._owns(self.partition)
+
+    async def _take_what_is_due(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
+        """Fire and send what stream time has passed already, after a tick, a restart, a pause; say whether that is all of it.
+
+        It goes on as long as it may: who must give the partition up does not finish a send that may take minutes.
+        """
         state = self.state
         while True:
             send = next_send(state, self._plan())
             if state.due_ms >= state.stream_ms and (send is None or send.instant_ms >= state.stream_ms):
-                return
+                return True
+            if not goes_on():
+                return False
             changes, done = advance_time(state, self._plan(), self._shared.horizons, state.stream_ms)
             await self._decided(changes)
             if changes.send is not None:
-                await self._send(changes.send)
+                await self._send(changes.send, goes_on)
             elif done:
-                return
+                return True
 
     async def _decided(self, changes: Changes) -> None:
         sent: Sent = {}
@@ -418,9 +437,8 @@ class MatchOwner:
         if at_ms <= max(due_ms, state.stream_ms):
             return
         await self._enter(Tick(at_ms), "tick.entry_appended")
-        await self._take_what_is_due()
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, send: Send, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Visit everyone whom a send has still to visit, unless something is published meanwhile: then it is looked at anew."""
         state, horizons = self.state, self._shared.horizons
         users, at = users_of(state, send), 0
@@ -435,7 +453,7 @@ class MatchOwner:
                 await self._enter(Visit(send.offer.campaign, count, done), "visit.entry_appended")
             await self._decided(changes)
             at += count
-            if done or await self._take_publications():
+            if done or not goes_on() or await self._take_publications():
                 return
 
     async def _write_again(self) -> None:

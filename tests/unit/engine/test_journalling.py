@@ -6,6 +6,8 @@ from random import Random
 
 import pytest
 
+from livepromo.behaviour.keeping import unpack
+from livepromo.behaviour.occurrences import Remembered
 from livepromo.engine.entries import CatalogueTaken
 from livepromo.engine.journalling import (
     FORGOTTEN_IN_A_BATCH,
@@ -23,6 +25,7 @@ from livepromo.engine.journalling import (
     take_entry,
 )
 from livepromo.engine.partition import advance
+from livepromo.engine.parts import memory_key, versioned
 from livepromo.engine.plan import Plan
 from livepromo.engine.state import Changes, State, merge
 from livepromo.model.ids import UserId
@@ -248,3 +251,10 @@ def test_an_hour_of_many_parts_is_forgotten_over_several_batches() -> None:
         assert sum(payload is None for _, payload in written.journal[before:]) == (FORGOTTEN_IN_A_BATCH if 0 < number < 4 else 0)
         assert whole(restored(written.compacted())) == whole(written.state)
     assert written.state.forgotten == []
+
+
+def test_chunks_of_occurrences_are_restored_in_whatever_order_compaction_leaves_them() -> None:
+    state, user, rule = State(HORIZONS), UserId("u1"), b"8 bytes."
+    for number, chunk in ((0, b"a"), (2, b"c"), (0, None), (3, b"d"), (1, None)):
+        restore_part(state, memory_key(user, rule, number), None if chunk is None else versioned(chunk))
+    assert unpack(state.users[user]).remembered == {rule: Remembered(2, (b"c", b"d"))}

@@ -260,3 +260,23 @@ def test_an_envelope_is_a_version_and_the_epoch_big_end_first() -> None:
     assert unseal(seal(2**63, b"")) == (2**63, b"")
     with pytest.raises(FormatError, match="no journal record"):
         unseal(b"{}")
+
+
+async def test_a_journal_says_by_how_much_the_time_of_its_last_append_may_lag() -> None:
+    log, clock = _MemoryLog(), _Clock()
+    journal = a_journal(log, clock)
+    await journal.claim()
+    assert (journal.stamped, journal.answered_after_s) == ((5.0, 1_000), 0.0)
+    written = _MemoryWriter.append
+
+    async def slow(writer: _MemoryWriter, records: Sequence[tuple[bytes, bytes | None]]) -> Appended:
+        appended = await written(writer, records)
+        clock.now_s += 3_600.0  # frozen, with the answer on its way
+        return appended
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_MemoryWriter, "append", slow)
+        await journal.append([(b"k", b"v")])
+    assert (journal.stamped, journal.answered_after_s) == ((3_605.0, 1_001), 3_600.0)
+    await journal.append([(b"k", b"v")])
+    assert (journal.stamped, journal.answered_after_s) == ((3_605.0, 1_002), 0.0)
