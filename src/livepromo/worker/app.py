@@ -207,7 +207,7 @@ class Worker:
 
     def _match_owner(self, partition: int) -> MatchOwner:
         shared, publications, *_ = self._made()
-        return MatchOwner(partition, shared, publications, tzdata_version(), self._complete_until_s, self._owns)
+        return MatchOwner(partition, shared, publications, tzdata_version(), complete_until_s=self._complete_until_s, owns=self._owns)
 
     def _match_feed(self) -> SliceFeed | None:
         return next(stage.feed for stage in self.stages if stage.name == "match")
