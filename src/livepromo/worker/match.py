@@ -110,7 +110,7 @@ class MatchOwner:
             if committed is not None:
                 raise DoesNotFitError(
                     f"{topics.state}[{self.partition}] holds no state, but the group has read {topics.events} up to {committed}: "
-                    "restore the state from the backup set"
+                    "restore the state from the backup set, or stop all workers and run livepromo state rebuild"
                 )
             begin = await shared.patiently("the events topic's begin", lambda: shared.log.begin(topics.events, self.partition))
             self.state.position = Position(begin, 0)
@@ -146,10 +146,12 @@ class MatchOwner:
 
     def _check_fits(self, last: PositionPart) -> None:
         topic = f"{self._shared.topics.state}[{self.partition}]"
+        if last.partitions < 0:
+            raise DoesNotFitError(f"{topic} was being rebuilt: stop all workers and run livepromo state rebuild to its end")
         if last.partitions != self._surroundings.partitions:
             raise DoesNotFitError(
                 f"{topic} was written for {last.partitions} partitions of {self._shared.topics.events}, there are now "
-                f"{self._surroundings.partitions}: users have moved; see the documentation on adding partitions"
+                f"{self._surroundings.partitions}: users have moved: stop all workers and run livepromo state rebuild --users-moved"
             )
         if UNKNOWN_TZDATA not in {last.tzdata, self._surroundings.tzdata} and last.tzdata > self._surroundings.tzdata:
             raise DoesNotFitError(
