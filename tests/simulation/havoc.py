@@ -14,7 +14,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 ANSWERED = "events.answered"  # the broker has said where the events end, and nobody has heard it
 SELDOM = ("tick.entry_appended", "visit.entry_appended", "renew.claimed")
-AIMS = (*sorted(step for step in STEPS if not step.startswith(("calls.", "history."))))
+AIMS = sorted(step for step in STEPS if not step.startswith(("calls.", "history.")))
 
 
 def freeze(world: World, process: WorkerProcess, kind: str) -> None:
