@@ -130,11 +130,11 @@ def with_ticks_by_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def with_windows_fired_before_their_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decide what a tick makes due, and only then have the tick stand in the state."""
 
-    async def enter(owner: match.MatchOwner, entry: ControlEntry, failpoint: str) -> None:
+    async def enter(owner: match.MatchOwner, entry: ControlEntry, failpoint: str, *asked: match.Asked) -> None:
         if isinstance(entry, Tick):
             owner.state.stream_ms = max(owner.state.stream_ms, entry.at_ms)
             await owner._take_what_is_due()
-        await entered(owner, entry, failpoint)
+        await entered(owner, entry, failpoint, *asked)
 
     entered = match.MatchOwner._enter
     monkeypatch.setattr(match.MatchOwner, "_enter", enter)
