@@ -14,6 +14,7 @@ import pytest
 
 from livepromo.engine import journalling
 from livepromo.engine.entries import ControlEntry, Tick, Visit
+from livepromo.engine.histories import Asked
 from livepromo.engine.parts import SENT
 from livepromo.engine.state import State
 from livepromo.ledger import sources
@@ -130,7 +131,7 @@ def with_ticks_by_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def with_windows_fired_before_their_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decide what a tick makes due, and only then have the tick stand in the state."""
 
-    async def enter(owner: match.MatchOwner, entry: ControlEntry, failpoint: str, *asked: match.Asked) -> None:
+    async def enter(owner: match.MatchOwner, entry: ControlEntry, failpoint: str, *asked: Asked) -> None:
         if isinstance(entry, Tick):
             owner.state.stream_ms = max(owner.state.stream_ms, entry.at_ms)
             await owner._take_what_is_due()
