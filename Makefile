@@ -32,6 +32,8 @@ bench: setup java redis
 	$(RUN)python -m benchmarks.rebuild
 	$(RUN)python -m benchmarks.users
 	$(RUN)python -m benchmarks.core
+	$(RUN)python -m benchmarks.absence
+	$(RUN)python -m benchmarks.audiences
 	$(RUN)python -m benchmarks.relay
 	$(RUN)python -m benchmarks.webhooks
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 import redis.asyncio
+from hypothesis import settings
 
 from livepromo.sandbox.servers import KafkaCluster, RedisServer
+
+settings.register_profile("livepromo", deadline=None)  # how long an example takes is for benchmarks to say
+settings.load_profile("livepromo")
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ id: cart
 qualify:
   live: {{event: Added, unless: {{event: Paid, within: {within_s}s, grace: {grace_s}s}}, same: [Product ID]}}
 reward: {{points: {{wallet: shop, earn: {{flat: 10}}}}}}
+when: {{start: "2020-01-01T00:00Z"}}
 """
 
 

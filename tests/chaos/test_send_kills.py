@@ -20,7 +20,7 @@ from whole import In, Installation, Worker, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka")]
 
-LIST = "regulars"
+LIST, PARTITIONS = "regulars", 2
 HOUR_MS = 3_600_000
 DOCUMENTS = """
 kind: wallet
@@ -59,7 +59,7 @@ def instant(ms: int) -> str:
 
 @pytest.fixture
 def installation(kafka: KafkaCluster, redis_server: RedisServer, name: str, tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(kafka.bootstrap, redis_server.url, name, tmp_path, partitions=2, clock="ticks", grace="1s")
+    installation = Installation(kafka.bootstrap, redis_server.url, name, tmp_path, partitions=PARTITIONS, clock="ticks", grace="1s")
     yield installation
     installation.close()
 
@@ -73,7 +73,7 @@ class Sending:
         self.exits: Counter[int] = Counter()
         self.worker = installation.worker()
         documents = installation.home / "documents.yaml"
-        self.send_ms = clock.wall_ms() + 15_000
+        self.send_ms = clock.wall_ms() + 20_000
         self.later_ms = self.send_ms + 1_000
         documents.write_text(DOCUMENTS.format(send=instant(self.send_ms), later=instant(self.later_ms)))
         self.published = Published.of(documents)
@@ -181,23 +181,26 @@ def run(installation: Installation, users: int, records: int, steps: tuple[tuple
     assert sending.worker.stop() == 0
     installation.cli("resume", "thanks", "--no-wait")
 
-    # Killed in the midst of visits, the first time before anything of it is decided; one more joins half-way.
-    for step, nth in steps:
-        sending.kill_at(step, nth)
     # Paused half-way: the worker that stands still there takes the pause behind the visit that it is at.
     first = installation.worker(failpoints="visit.entry_appended=freeze@1", session="60s")
     first.wait_until_stopped(90)
     installation.cli("pause", "thanks", "--no-wait")
     first.thaw()
-    second = installation.worker()
-    until(lambda: second.said().count(".events[") > 0, 60, "one more joins")
+    (newest,) = installation.kafka.ends(installation.topic("catalogue"))
+    until(lambda: first.said().count(f"took the catalogue up to {newest}") == PARTITIONS, 30, "it is paused")
     installation.until_done()
     halfway = {grant.said["user"] for grant in ledger(installation)}
     thanked, _ = sending.owed()
     assert halfway < thanked, "not all of it is sent while it is paused"
-    installation.cli("resume", "thanks")
+    assert first.stop() == 0, first.said()[-3000:]
+    installation.cli("resume", "thanks", "--no-wait")
+
+    # Killed in the midst of visits; one more joins half-way.
+    for step, nth in steps:
+        sending.kill_at(step, nth)
+    workers = [installation.worker(), installation.worker()]
     found = sending.judge({"thanks"})
-    for worker in (first, second):
+    for worker in workers:
         assert worker.stop() == 0, worker.said()[-3000:]
     assert sending.exits == {-signal.SIGKILL: len(steps)}
 
@@ -217,7 +220,7 @@ def run(installation: Installation, users: int, records: int, steps: tuple[tuple
 
 @pytest.mark.timeout(400)
 def test_two_kills_and_a_pause_half_way_leave_everyone_to_be_sent_to_once(installation: Installation) -> None:
-    run(installation, 10_000, 30_000, (("visit.entry_appended", 2), ("match.candidates_appended", 1)))
+    run(installation, 16_000, 48_000, (("visit.entry_appended", 1), ("match.candidates_appended", 1)))
 
 
 @pytest.mark.chaos

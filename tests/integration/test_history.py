@@ -77,6 +77,11 @@ def progress(installation: Installation) -> list[Preparing]:
     return asyncio.run(read())
 
 
+def state_of(installation: Installation, campaign: str) -> str:
+    [shown] = json.loads(installation.cli("get", "campaign", campaign, "--json").stdout)
+    return str(shown["state"])
+
+
 def test_payments_of_the_last_thirty_days_count_though_a_worker_is_killed_while_it_reads_them(installation: Installation) -> None:
     past, counted = the_past(clock.wall_ms())
     documents = installation.home / "loyal.yaml"
@@ -84,11 +89,12 @@ def test_payments_of_the_last_thirty_days_count_though_a_worker_is_killed_while_
     first = installation.worker(failpoints="history.read_appended=kill@3")
     installation.send(past)
     installation.until_done()
-    installation.cli("apply", "--no-wait", documents)
+    installation.cli("apply", "--no-wait", "--accept-short-history", documents)
     first.wait()
     assert [line.split()[0] for line in installation.struck()] == ["history.read_appended"]
     found = progress(installation)
     assert any(one.rules and 0 < one.share < 1 for one in found), found
+    assert state_of(installation, "loyal") == "preparing"
 
     second = installation.worker()
     installation.send(
@@ -96,6 +102,7 @@ def test_payments_of_the_last_thirty_days_count_though_a_worker_is_killed_while_
     )
     until(lambda: second.said().count("has read the past of 1 rules") == PARTITIONS, 60, "all of the past is read")
     assert all(not one.rules for one in progress(installation))
+    assert state_of(installation, "loyal") == "running"
     installation.send(
         In(f"u{user}", json.dumps({"user": f"u{user}", "event": "Visited", "ts": clock.wall_ms()}).encode()) for user in range(USERS)
     )

@@ -51,6 +51,18 @@ async def test_a_hundred_thousand_records_are_restored_within_a_few_seconds_of_c
     await new.close()
 
 
+async def test_the_first_record_of_an_instant_is_found(kafka: KafkaCluster, log: KafkaLog, name: str) -> None:
+    await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(name, 1, {"message.timestamp.type": "CreateTime"})])
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    for at_ms in (1_000, 2_000, 2_000, 5_000):
+        producer.produce(name, b"v", partition=0, timestamp=at_ms)
+    assert producer.flush(30) == 0
+    assert [await log.at_time(name, 0, at_ms) for at_ms in (0, 1_000, 1_001, 2_000, 2_001, 5_000, 5_001)] == [0, 0, 1, 1, 3, 3, 4]
+    embedded = KafkaLog(Connection(servers=kafka.bootstrap), embedded=True)
+    assert await embedded.at_time(name, 0, 5_000) == 0, "an embedded broker finds nothing by time"
+    await embedded.close()
+
+
 async def test_the_broker_tells_when_it_took_a_batch_if_the_topic_says_so(kafka: KafkaCluster, log: KafkaLog, name: str) -> None:
     for kind, given in (("LogAppendTime", True), ("CreateTime", False)):
         await ensure(Connection(servers=kafka.bootstrap), [TopicSpec(f"{name}-{kind}", 1, {"message.timestamp.type": kind})])

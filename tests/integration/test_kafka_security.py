@@ -419,6 +419,11 @@ COMMAND_LINES: dict[str, list[str]] = {
     "ledger verify": [],
     "ledger rebuild": [],
     "log": ["0", "--out", "-"],
+    "explain": ["--user", "u1"],
+    "dead-letters list": [],
+    "dead-letters replay": [],
+    "erase": ["--user", "nobody"],
+    "state rebuild": [],
 }
 ONCE = {"pause", "resume", "stop"}  # their rights are those of `apply`
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import redis
+from confluent_kafka.admin import AdminClient
 
 from livepromo.sandbox.servers import KafkaCluster, RedisServer
-from whole import In, Installation
+from whole import In, Installation, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(300)]
 
@@ -199,4 +200,40 @@ def test_an_erased_user_is_forgotten_and_a_redis_that_is_filled_again_does_not_k
     assert "what remains: grants in the ledger" in said(installation, "erase", "--user", "u2")
     installation.until_done()
     assert not explained(installation, "--user", "u2")["known"]
+    assert worker.stop() == 0
+
+
+def test_a_state_that_is_lost_is_made_anew_and_nothing_is_given_twice(installation: Installation, tmp_path: Path) -> None:
+    worker = installation.worker()
+    apply(installation, tmp_path, DOCUMENTS + RESCUE)
+    assert "workers run" in said(installation, "state", "rebuild", code=3)
+    users = [f"u{n}" for n in range(6)]
+    installation.send([record(user, type="profile", properties={"plan": "gold"}) for user in users])
+    installation.send([bought(user, n, Amount=20) for n, user in enumerate(users)])
+    installation.send([record(user, id=f"a-{user}", event="Added", ts=T0 + 20) for user in users[:4]])
+    installation.send([record("u0", type="erase", ts=T0 + 30), bought("u1", 100, Amount=20)])
+    installation.until_done()
+    before = {user: explained(installation, "--user", user) for user in users}
+    assert worker.stop() == 0
+    admin = AdminClient({"bootstrap.servers": installation.bootstrap})
+    admin.delete_topics([installation.topic("state")])[installation.topic("state")].result(20)
+    until(lambda: installation.topic("state") not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
+    installation.cli("init")
+    refused = installation.worker()
+    assert refused.wait() == 3
+    assert "run livepromo state rebuild" in refused.said()
+
+    assert "2 partitions rebuilt; workers may start" in said(installation, "state", "rebuild")
+    after = {user: explained(installation, "--user", user) for user in users}
+    for user in users:
+        for what in ("known", "properties", "windows", "grants", "matched_to"):
+            assert after[user][what] == before[user][what], (user, what)
+    said(installation, "state", "rebuild")  # twice is as once
+    worker = installation.worker()
+    installation.send([bought("u1", 100, Amount=20), *(record(user, id=f"late-{user}", event="Seen", ts=T0 + 2_000_000) for user in users)])
+    installation.until_done()
+    grants = [grant for user in users for grant in explained(installation, "--user", user)["grants"]]
+    assert len({grant["grant_id"] for grant in grants}) == len(grants)
+    assert sorted(grant["user"] for grant in grants if grant["campaign"] == "rescue") == ["u2", "u3"]  # u0 was erased, u1 bought
+    assert sum(grant["campaign"] == "cart" for grant in grants) == 6 + 1
     assert worker.stop() == 0

@@ -331,7 +331,7 @@ class World:
             return answers.complete_until_s() if driver.offset >= answers.end >= 0 else None
 
         if match_stage:
-            owner = MatchOwner(number, shared, process.publications, TZDATA, complete_until_s)
+            owner = MatchOwner(number, shared, process.publications, TZDATA, complete_until_s=complete_until_s)
         elif decide_stage:
             owner = DecideOwner(number, shared, process.table, MemoryShelf({f"coupon/{POOL}": self.author.codes}))
         else:

@@ -258,6 +258,8 @@ class Watched:
         due = [instant_ms(rules, one) for one in group.open] + [instant_ms(rules, one) for one in group.triggers]
         if self._crowded:  # a trigger may find room, or not, when it is put in order, and not later
             due += [one.time_ms + self._grace_ms(one) for one in group.triggers]
+        if due and group.dones:  # what is closed by it is not to be kept, nor shown as open, until it would have fired
+            due.append(group.dones[0].time_ms + self._grace_ms(group.dones[0]))
         if due:
             return max(min(due), group.held_ms)
         return max(one.time_ms for one in (*group.dones, *group.done)) + rules.kept_ms

@@ -42,6 +42,10 @@ COMMANDS: Final[dict[str, tuple[str | _Commands, str]]] = {
     "schema": ("livepromo.cli.schema:schema", "Write the JSON Schema of a kind, for editors."),
     "explain": ("livepromo.cli.explain:explain", "Show what is known of a user, and why an event earned what it earned."),
     "erase": ("livepromo.cli.erase:erase", "Forget a user."),
+    "state": (
+        {"rebuild": ("livepromo.cli.state:rebuild", "Make the state anew from the events topic.")},
+        "The state of the partitions: make it anew.",
+    ),
     "ledger": (
         {
             "verify": ("livepromo.cli.ledger:verify", "Compare Redis with the ledger topic."),

@@ -48,7 +48,7 @@ async def explain(*, user: str, campaign: str | None = None, event: str | None =
     from livepromo.worker.publishing_changes import kafka_log  # noqa: PLC0415
 
     settings = load()
-    there = await partitions(settings, "catalogue", "state", "ledger", "dead-letters", events=True)
+    there = await partitions(settings, "catalogue", "state", "ledger", "dead-letters", events=True, others=[DENIED_TOPIC])
     async with kafka_log(settings) as log:
         publications = Publications(log, settings.topic("catalogue"))
         await publications.follow()
@@ -132,8 +132,7 @@ class _Explaining:
     async def _denials(self) -> list[dict[str, Any]]:
         from livepromo.worker.explaining import read_denials  # noqa: PLC0415 - slow to import
 
-        there = await partitions_of(self._settings, DENIED_TOPIC)
-        number = partition_of(self._user, there)
+        number = partition_of(self._user, self._there[DENIED_TOPIC])
         held = await self._log.end(DENIED_TOPIC, number) - await self._log.begin(DENIED_TOPIC, number)
         with progress("reading denials", held) as moved:
             return await read_denials(self._log, number, self._user, self._campaigns, moved)
@@ -185,19 +184,6 @@ class _Explaining:
 
         name = seen.event.event
         return [one for one in self._campaigns if names(self._publications.newest, one, name) and not names(then, one, name)]
-
-
-async def partitions_of(settings: Settings, topic: str) -> int:
-    """Return how many partitions a topic has that is not named after the installation. Raises MissingTopicError."""
-    from livepromo.streaming.producer import Outbox  # noqa: PLC0415 - Kafka's client is slow to import
-    from livepromo.worker.connecting import kafka_of  # noqa: PLC0415
-
-    outbox = Outbox(kafka_of(settings))
-    await outbox.start()
-    try:
-        return await outbox.partitions(topic)
-    finally:
-        await outbox.close()
 
 
 def _chosen(catalogue: Catalogue, campaign: str | None) -> list[CampaignId]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from livepromo.ledger.redis_table import RedisTable
     from livepromo.streaming.kafka_log import KafkaLog
     from livepromo.worker.decide import DecideOwner
+    from livepromo.worker.shared import Shared
     from livepromo.worker.verifying import Verified
 
 
@@ -119,14 +120,21 @@ async def _kafka_and_redis(settings: Settings) -> AsyncIterator[tuple[KafkaLog, 
 
 def _owner(settings: Settings, log: KafkaLog, redis: RedisTable, number: int, count: int) -> DecideOwner:
     """Return what owns a partition of the ledger in a worker; all that it is asked for here is to fold."""
-    from livepromo.engine.horizons import Horizons  # noqa: PLC0415 - slow to import
-    from livepromo.ledger.shelf import MemoryShelf  # noqa: PLC0415
+    from livepromo.ledger.shelf import MemoryShelf  # noqa: PLC0415 - slow to import
+    from livepromo.worker.decide import DecideOwner  # noqa: PLC0415
+
+    return DecideOwner(number, shared_of(settings, log, count, count), redis, MemoryShelf({}))
+
+
+def shared_of(settings: Settings, log: KafkaLog, events: int, candidates: int) -> Shared:
+    """Return what owners of partitions have in common, for a command that publishes nothing: its outbox is not started."""
+    from livepromo.behaviour.formats import FORMATS  # noqa: PLC0415 - slow to import
     from livepromo.streaming.producer import Outbox  # noqa: PLC0415
     from livepromo.telemetry.metrics import Metrics  # noqa: PLC0415
     from livepromo.worker.connecting import kafka_of  # noqa: PLC0415
-    from livepromo.worker.decide import DecideOwner  # noqa: PLC0415
     from livepromo.worker.denials import DenialFilter  # noqa: PLC0415
     from livepromo.worker.failpoints import Failpoints  # noqa: PLC0415
+    from livepromo.worker.horizons import horizons_of  # noqa: PLC0415
     from livepromo.worker.shared import Shared, Topics  # noqa: PLC0415
 
     topics = Topics(
@@ -139,19 +147,19 @@ def _owner(settings: Settings, log: KafkaLog, redis: RedisTable, number: int, co
         dead_letters=settings.topic("dead-letters"),
         webhooks=settings.topic("webhooks"),
         dead_webhooks=settings.topic("webhooks.dead-letters"),
-        event_partitions=count,  # no events are read, and nothing is published
-        candidate_partitions=count,
-        granted_partitions=count,
-        denied_partitions=count,
+        event_partitions=events,
+        candidate_partitions=candidates,
+        granted_partitions=1,  # nothing is published
+        denied_partitions=1,
     )
-    shared = Shared(
+    return Shared(
         topics=topics,
         log=log,
         outbox=Outbox(kafka_of(settings)),
-        horizons=Horizons(),
+        horizons=horizons_of(settings),
         denials=DenialFilter(settings.denials),
         metrics=Metrics(),
         failpoints=Failpoints.parse(settings.failpoints),
         monotonic=clock.monotonic_s,
+        format=FORMATS[settings.format],
     )
-    return DecideOwner(number, shared, redis, MemoryShelf({}))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from livepromo.settings import Settings, Topic
 
 
-async def partitions(settings: Settings, *names: Topic, events: bool = False) -> dict[str, int]:
-    """Return how many partitions topics of ours have, by the topic's whole name; with `events` that one too.
+async def partitions(settings: Settings, *names: Topic, events: bool = False, others: Sequence[str] = ()) -> dict[str, int]:
+    """Return how many partitions topics of ours have, by the topic's whole name.
 
-    Asked before anything else: a client that reads a topic that is not there may make it, with the wrong settings.
-    Raises UnavailableError, MissingTopicError.
+    With `events` that one too, and `others`, which are not named after the installation. Asked before anything else: a client that
+    reads a topic that is not there may make it, with the wrong settings. Raises UnavailableError, MissingTopicError.
     """
     from livepromo.streaming.errors import MissingTopicError  # noqa: PLC0415 - Kafka's client is slow to import
     from livepromo.streaming.producer import Outbox  # noqa: PLC0415
     from livepromo.streaming.topics import describe  # noqa: PLC0415
     from livepromo.worker.connecting import kafka_of  # noqa: PLC0415
 
-    topics = [settings.topic(name) for name in names] + ([settings.events] if events else [])
+    topics = [settings.topic(name) for name in names] + ([settings.events] if events else []) + list(others)
     if settings.embedded:  # an embedded broker makes topics as they are used, and describes none
         outbox = Outbox(kafka_of(settings))
         await outbox.start()

@@ -214,7 +214,7 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
             if partition in self._ready and self._offsets.position(partition) == offset:
                 raise PositionLostError(
                     f"{partition}: the log does not hold offset {offset} any more: records were deleted before they were read; "
-                    "keep them for longer, and say where to go on"
+                    "keep them for longer; to go on without them stop all workers and run livepromo state rebuild"
                 ) from error
 
     def _observe(self) -> None:
@@ -405,6 +405,6 @@ class SliceFeed(Service, ConsumerRebalanceListener):  # type: ignore[misc]  # mo
         if not begin <= position <= end:
             raise PositionLostError(
                 f"{partition}: to go on from offset {position}, but the log holds {begin} to {end}: records were deleted before they were "
-                "read, or the topic was made anew; say where to go on"
+                "read, or the topic was made anew; to go on without them stop all workers and run livepromo state rebuild"
             )
         return position, position > (begin if committed is None else committed)

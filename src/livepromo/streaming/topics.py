@@ -54,7 +54,8 @@ class TopicReport(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def _admin(kafka: Connection, right: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin(kafka: Connection, right: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Give a client to administer with; `right` is what it needs. Raises UnavailableError, RefusedError."""
     client = AIOKafkaAdminClient(**kafka.options())
     what = f"kafka at {kafka.servers} does not do what was asked"
     try:
@@ -71,7 +72,7 @@ async def _admin(kafka: Connection, right: str) -> AsyncIterator[AIOKafkaAdminCl
 
 async def describe(kafka: Connection, names: Sequence[str]) -> dict[str, TopicDescription]:
     """Return what the topics are, without those that are not there. Raises UnavailableError, RefusedError."""
-    async with _admin(kafka, _LOOK) as client:
+    async with admin(kafka, _LOOK) as client:
         return await _describe(client, names)
 
 
@@ -90,7 +91,7 @@ async def ensure(
         RefusedError: Kafka does not let us.
         DoesNotFitError: the broker refuses a topic as specified.
     """
-    async with _admin(kafka, _LOOK) as client:
+    async with admin(kafka, _LOOK) as client:
         there = await _describe(client, [spec.name for spec in specs])
         missing = [spec for spec in specs if spec.name not in there and spec.partitions is not None]
         if missing and not dry_run:

@@ -22,6 +22,7 @@ from livepromo.model.formats import FormatError
 from livepromo.settings import DENIED_TOPIC, GRANTED_TOPIC, Clock, Settings
 from livepromo.settings import Stage as StageName
 from livepromo.streaming.errors import DoesNotFitError, FencedError, UnavailableError, UnknownOutcomeError
+from livepromo.streaming.feed import SliceFeed
 from livepromo.streaming.kafka_log import KafkaLog
 from livepromo.streaming.offsets import Partition
 from livepromo.streaming.producer import Outbox
@@ -206,11 +207,19 @@ class Worker:
 
     def _match_owner(self, partition: int) -> MatchOwner:
         shared, publications, *_ = self._made()
-        return MatchOwner(partition, shared, publications, tzdata_version(), self._complete_until_s)
+        return MatchOwner(partition, shared, publications, tzdata_version(), complete_until_s=self._complete_until_s, owns=self._owns)
+
+    def _match_feed(self) -> SliceFeed | None:
+        return next(stage.feed for stage in self.stages if stage.name == "match")
+
+    def _owns(self, partition: int) -> bool:
+        """Say whether a partition of the events topic is ours, and not being given up."""
+        feed = self._match_feed()
+        return feed is not None and feed.owns(Partition(self.settings.events, partition))
 
     def _complete_until_s(self, partition: int) -> float | None:
         """Say until when a partition of the events topic is known to be matched; None where that moves no stream time on."""
-        feed = next(stage.feed for stage in self.stages if stage.name == "match")
+        feed = self._match_feed()
         if feed is None or self.settings.clock is not Clock.TICKS:
             return None
         return feed.complete_until_s(Partition(self.settings.events, partition))

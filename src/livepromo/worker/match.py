@@ -47,6 +47,7 @@ CANDIDATE_BATCH_BYTES = 512 * 1024
 ERASED_ROWS = 1_000
 BUGS_IN_A_ROW = 100
 AT_HOME_USERS = 100_000
+RESTORED_AT_ONCE = 1_000  # records of the journal, some 20 ms
 HOUR_S = 3600.0
 SLOW_S = 10.0  # where our last append was answered later (this process was frozen), the broker's time is asked for anew
 ENTRY_PARTS = 2_000  # rules in a batch: fewer than 300 bytes each
@@ -64,11 +65,18 @@ CompleteUntil = Callable[[int], float | None]
 class MatchOwner:
     """The owner of one partition of the events topic: takes its slices, one at a time and in order."""
 
-    def __init__(
-        self, partition: int, shared: Shared, publications: Publications, tzdata: str, complete_until_s: CompleteUntil = lambda _: None
+    def __init__(  # noqa: PLR0913 - what it is made of
+        self,
+        partition: int,
+        shared: Shared,
+        publications: Publications,
+        tzdata: str,
+        *,
+        complete_until_s: CompleteUntil = lambda _: None,
+        owns: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.partition, self._shared, self._publications = partition, shared, publications
-        self._complete_until_s = complete_until_s
+        self._complete_until_s, self._owns = complete_until_s, owns
         self._surroundings = Surroundings(shared.topics.event_partitions, tzdata)
         self.state = State(shared.horizons)
         self.journal = self._new_journal()
@@ -102,7 +110,7 @@ class MatchOwner:
             if committed is not None:
                 raise DoesNotFitError(
                     f"{topics.state}[{self.partition}] holds no state, but the group has read {topics.events} up to {committed}: "
-                    "restore the state from the backup set"
+                    "restore the state from the backup set, or stop all workers and run livepromo state rebuild"
                 )
             begin = await shared.patiently("the events topic's begin", lambda: shared.log.begin(topics.events, self.partition))
             self.state.position = Position(begin, 0)
@@ -122,8 +130,10 @@ class MatchOwner:
         last: PositionPart | None = None
         records = 0
         async for batch in self.journal.restore():
-            for key, payload, _ in batch:
-                last = restore_part(self.state, key, payload) or last
+            for start in range(0, len(batch), RESTORED_AT_ONCE):
+                for key, payload, _ in batch[start : start + RESTORED_AT_ONCE]:
+                    last = restore_part(self.state, key, payload) or last
+                await self._shared.pause(0)  # heartbeats go on meanwhile, else who restores a large state is taken for dead
             records += len(batch)
         restored(self.state)
         # The older owner may have ended before the batch that says that these hours are over.
@@ -136,10 +146,12 @@ class MatchOwner:
 
     def _check_fits(self, last: PositionPart) -> None:
         topic = f"{self._shared.topics.state}[{self.partition}]"
+        if last.partitions < 0:
+            raise DoesNotFitError(f"{topic} was being rebuilt: stop all workers and run livepromo state rebuild to its end")
         if last.partitions != self._surroundings.partitions:
             raise DoesNotFitError(
                 f"{topic} was written for {last.partitions} partitions of {self._shared.topics.events}, there are now "
-                f"{self._surroundings.partitions}: users have moved; see the documentation on adding partitions"
+                f"{self._surroundings.partitions}: users have moved: stop all workers and run livepromo state rebuild --users-moved"
             )
         if UNKNOWN_TZDATA not in {last.tzdata, self._surroundings.tzdata} and last.tzdata > self._surroundings.tzdata:
             raise DoesNotFitError(
@@ -331,10 +343,14 @@ class MatchOwner:
         if self.journal.needs_renewal:
             await self.journal.renew()
             self._shared.failpoints.reach("renew.claimed")
-        await self._take_what_is_due()  # that it is due was decided before anything that is published now
+        if not await self._take_what_is_due(self._is_owned):  # that it is due was decided before anything that is published now
+            return True
         await self._take_publications()
-        await self._take_what_is_due()
+        if not await self._take_what_is_due(self._is_owned):
+            return True
         await self._tick()
+        if not await self._take_what_is_due(self._is_owned):
+            return True
         more = await self._read_history()
         if self._shared.monotonic() - self._appended_s > HOUR_S or self.journal.answered_after_s > SLOW_S:
             await self._write_again()
@@ -381,19 +397,27 @@ class MatchOwner:
     def _plan(self) -> Plan:
         return self._publications.plan(self.state.catalogue, self._shared.horizons)
 
-    async def _take_what_is_due(self) -> None:
-        """Fire and send what stream time has passed already: after a tick, a restart, a pause."""
+    def _is_owned(self) -> bool:
+        return self._owns(self.partition)
+
+    async def _take_what_is_due(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
+        """Fire and send what stream time has passed already, after a tick, a restart, a pause; say whether that is all of it.
+
+        It goes on as long as it may: who must give the partition up does not finish a send that may take minutes.
+        """
         state = self.state
         while True:
             send = next_send(state, self._plan())
             if state.due_ms >= state.stream_ms and (send is None or send.instant_ms >= state.stream_ms):
-                return
+                return True
+            if not goes_on():
+                return False
             changes, done = advance_time(state, self._plan(), self._shared.horizons, state.stream_ms)
             await self._decided(changes)
             if changes.send is not None:
-                await self._send(changes.send)
+                await self._send(changes.send, goes_on)
             elif done:
-                return
+                return True
 
     async def _decided(self, changes: Changes) -> None:
         sent: Sent = {}
@@ -416,9 +440,8 @@ class MatchOwner:
         if at_ms <= max(due_ms, state.stream_ms):
             return
         await self._enter(Tick(at_ms), "tick.entry_appended")
-        await self._take_what_is_due()
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, send: Send, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Visit everyone whom a send has still to visit, unless something is published meanwhile: then it is looked at anew."""
         state, horizons = self.state, self._shared.horizons
         users, at = users_of(state, send), 0
@@ -433,7 +456,7 @@ class MatchOwner:
                 await self._enter(Visit(send.offer.campaign, count, done), "visit.entry_appended")
             await self._decided(changes)
             at += count
-            if done or await self._take_publications():
+            if done or not goes_on() or await self._take_publications():
                 return
 
     async def _write_again(self) -> None:

@@ -10,7 +10,7 @@ from livepromo.behaviour.audiences import compile_audience
 from livepromo.behaviour.decoding import decode
 from livepromo.documents.catalogue import Catalogue, Entry, campaign_state, starts_ms
 from livepromo.engine.journalling import POSITION_KEY, restore_part
-from livepromo.engine.parts import SENT, WHO
+from livepromo.engine.parts import HISTORY, SCAN, SENT, WHO
 from livepromo.engine.state import State
 from livepromo.model.documents import Campaign, Live, Segment
 from livepromo.model.ids import UserId
@@ -21,7 +21,7 @@ from livepromo.streaming.log import Log
 from livepromo.worker.horizons import horizons_of
 
 _OF_NO_SEGMENT = b'"segments":[]}'
-_OF_CAMPAIGNS = (POSITION_KEY, SENT)
+_OF_CAMPAIGNS = (POSITION_KEY, SENT, HISTORY, SCAN)
 
 
 class Members:
@@ -124,7 +124,7 @@ def stands(catalogue: Catalogue, entry: Entry, now_ms: int, states: Sequence[Sta
     if state == "paused":
         return Standing(state)
     needs = needs_of(catalogue, entry)
-    ready = sum(needs.isdisjoint(one.unready) for one in states)
+    ready = sum(needs <= one.histories.keys() and needs.isdisjoint(one.unready) for one in states)
     if ready < len(states):
         return Standing("preparing", (ready, len(states)))
     return Standing(state, (sent, len(states)) if state == "sending" else None)

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livepromo.behaviour import lone, users
@@ -52,6 +52,7 @@ def some_windows(random: Random) -> dict[str, bytes]:
     return found
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_everything_kept_of_a_user_comes_back(random: Random) -> None:
     who = random.choice((users.UNKNOWN, User({"plan": "gold"}, frozenset({"vip"}))))
@@ -75,6 +76,7 @@ def test_of_whom_nothing_is_known_nothing_is_kept() -> None:
     assert filed_ms(NOBODY) == FOREVER_MS
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_a_first_group_of_windows_is_packed_as_any(random: Random) -> None:
     group = a_group(random)

@@ -9,10 +9,11 @@ import pytest
 
 from livepromo.engine import erasing, partition
 from livepromo.engine.erasing import rows_by_home, was_erased_since
+from livepromo.engine.histories import Reading, ask, asked_by, nothing_scanned, scan
 from livepromo.engine.journalling import Part, Surroundings, merge_ids, parts_of, restore_part
 from livepromo.engine.partition import advance
-from livepromo.engine.plan import Plan, compile_plan
-from livepromo.engine.state import State, merge
+from livepromo.engine.plan import EMPTY_PLAN, Plan, compile_plan
+from livepromo.engine.state import State, mark_of, merge
 from livepromo.model.ids import CampaignId, UserId
 from livepromo.model.records import Erase, Membership, Position, Record
 from unit.engine.builders import HORIZONS, HOUR, MINUTE, T0, a_batch, a_campaign, a_catalogue, a_coupon, charged, profile, supplies
@@ -166,6 +167,20 @@ def test_what_was_read_before_is_known_to_be_so_and_nobodys_name_is_kept_for_it(
         assert not was_erased_since(state, U1, 1)
         assert not was_erased_since(state, UserId("u2"), 0)
         assert all(b"u1" not in mark for mark in state.erased)
+
+
+def test_a_look_back_that_is_read_later_brings_nothing_back_from_before() -> None:
+    state = State(HORIZONS)
+    state.position, state.erased = Position(10, 0), {mark_of(U1): 5}
+    rules = [rule for some in PLAN.rules.values() for rule in some]
+    ask(state, asked_by(state, EMPTY_PLAN, PLAN, {rule.key: 0 for rule in rules}))
+    state.catalogue = PLAN.position
+    views = [charged(T0 + n, f"v{n}", user=user, event="Viewed") for n, user in enumerate(["u1", "u2", "u1"])]
+    reading = Reading(state, PLAN, HORIZONS, PLAN.position)
+    changes, _ = scan(reading, nothing_scanned(HORIZONS), a_batch([views[0], views[1], erase(T0 + 2)], first=3))
+    assert changes.changed == {"u2"}
+    changes, _ = scan(reading, nothing_scanned(HORIZONS), a_batch([views[2]], first=6))
+    assert changes.changed == {"u1"}
 
 
 def test_rows_are_those_of_every_campaign_where_each_is_decided() -> None:

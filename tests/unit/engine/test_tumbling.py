@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livepromo.engine.tumbling import Tumbling
@@ -42,6 +42,7 @@ class Filing:
         return sorted((due_ms, user) for user, due_ms in self.filed.items() if due_ms < before_ms)
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_everyone_is_named_before_they_are_due_and_in_order(random: Random) -> None:
     filing, now_ms = Filing(), T0

@@ -27,7 +27,10 @@ PRIVATE = rf"_(?:{NAMES.replace(' ', '|')})\b"
         (r"\.pause\((?!self\b)\w*partition|pause_partitions", set()),  # a paused partition loses what was fetched of it
         (
             r"^(?:from|import) aiokafka",
-            {f"streaming/{name}.py" for name in ("columns", "connecting", "feed", "kafka_log", "private_names", "producer", "topics")},
+            {
+                f"streaming/{name}.py"
+                for name in ("columns", "connecting", "feed", "groups", "kafka_log", "private_names", "producer", "topics")
+            },
         ),
     ],
 )

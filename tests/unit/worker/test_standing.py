@@ -10,7 +10,7 @@ import pytest
 from livepromo.documents.catalogue import Catalogue, Intervention, Verb, publication_of, take
 from livepromo.documents.files import check_content
 from livepromo.engine.horizons import Horizons
-from livepromo.engine.state import Sent, State
+from livepromo.engine.state import History, Scan, Sent, State
 from livepromo.model.ids import CampaignId, UserId
 from livepromo.worker.standing import Standing, depends_on_partitions, needs_of, stands
 
@@ -35,16 +35,23 @@ def published(campaign: dict[str, Any], *verbs: Verb) -> Catalogue:
     return catalogue
 
 
+def a_partition(catalogue: Catalogue, *, ready: bool = True) -> State:
+    """Return a partition that has taken the catalogue, and has read what the campaign looks back on, or has yet to."""
+    state = State(Horizons())
+    state.put_scan(1, Scan(0, 0, 9, 0, 0, ready))
+    for rule in needs_of(catalogue, catalogue.entries["campaign/c"]):
+        state.put_history(rule, History(rule, 1, ()))
+    return state
+
+
 def stood(catalogue: Catalogue, *, sent: str = "", unready: str = "", now: int = NOW + 1) -> Standing:
     """Return how it stands in two partitions: those named in `sent` are over with it, those in `unready` have still to read its history."""
     entry = catalogue.entries["campaign/c"]
     states = []
     for number in range(2):
-        state = State(Horizons())
+        state = a_partition(catalogue, ready=str(number) not in unready)
         if str(number) in sent:
             state.sent[C] = Sent(done=True, last=UserId("z"))
-        if str(number) in unready:
-            state.unready.update(needs_of(catalogue, entry))
         states.append(state)
     return stands(catalogue, entry, now, states)
 
@@ -58,7 +65,7 @@ def test_a_campaign_that_is_sent_is_sending_until_every_partition_is_over_with_i
 
 def test_one_that_has_begun_in_a_partition_is_not_over_with_it() -> None:
     catalogue = published(PAST)
-    state = State(Horizons())
+    state = a_partition(catalogue)
     state.sent[C] = Sent(done=False, last=UserId("m"))
     assert stands(catalogue, catalogue.entries["campaign/c"], NOW, [state]) == Standing("sending", (0, 1))
 
@@ -68,6 +75,12 @@ def test_a_campaign_whose_history_is_being_read_is_preparing() -> None:
     live = published({**LIVE, "who": BOUGHT})
     assert stood(live, unready="01") == Standing("preparing", (0, 2))
     assert stood(live) == Standing("running")
+
+
+def test_a_campaign_that_a_partition_has_not_taken_yet_is_preparing() -> None:
+    catalogue = published({**LIVE, "who": BOUGHT})
+    states = [State(Horizons()), a_partition(catalogue)]
+    assert stands(catalogue, catalogue.entries["campaign/c"], NOW, states) == Standing("preparing", (1, 2))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -133,3 +134,41 @@ async def test_each_user_is_sent_to_once_wherever_an_owner_ends(
     visits = [entry for _, entry in sorted(heir.state.entries.items()) if isinstance(entry, Visit)]
     assert [visit.users for visit in visits] == [3, 3, 1], "a replay visits each once, too"
     assert [visit.done for visit in visits] == [False, False, True]
+
+
+async def test_a_send_that_a_look_began_stops_where_the_partition_is_to_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(match, "USERS_AT_ONCE", 3)
+    world = World()
+    owner = await world.owner("")
+    await owner.take_over()
+    records = the_records()
+    await owner.take_slice(records)  # nothing is published yet
+    owned = [True, False]  # once for what is due, once behind the first visit
+    owner._owns = lambda _: owned.pop(0) if owned else False
+    assert await owner.look(), "there is more to do"
+    assert world.granted() == Counter(USERS[:2]), "one visit: of a user who is on no list, and of two"
+    heir = await world.owner("")
+    await heir.take_over()
+    await heir.look()
+    assert world.granted() == Counter(USERS)
+
+
+async def test_others_run_while_a_large_state_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(match, "RESTORED_AT_ONCE", 1)
+    world = World()
+    owner = await world.owner("")
+    await owner.take_over()
+    await owner.take_slice(the_records())
+    ran = 0
+
+    async def beat() -> None:
+        nonlocal ran
+        while True:
+            ran += 1
+            await asyncio.sleep(0)
+
+    beating = asyncio.create_task(beat())
+    heir = await world.owner("")
+    await heir.take_over()
+    beating.cancel()
+    assert ran >= len(USERS), "a heartbeat would have come too late"
