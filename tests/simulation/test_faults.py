@@ -68,6 +68,7 @@ def test_the_same_seed_is_the_same_history(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.timeout(300)  # of CPU it takes a quarter of a minute
 def test_every_kind_of_fault_strikes_and_every_named_step_is_struck_at(tmp_path: Path) -> None:
     struck: Counter[str] = Counter()
     at: Counter[str] = Counter()
