@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,11 +132,11 @@ def with_ticks_by_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def with_windows_fired_before_their_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decide what a tick makes due, and only then have the tick stand in the state."""
 
-    async def enter(owner: match.MatchOwner, entry: ControlEntry, failpoint: str) -> None:
+    async def enter(owner: match.MatchOwner, entry: ControlEntry, *more: Any) -> None:
         if isinstance(entry, Tick):
             owner.state.stream_ms = max(owner.state.stream_ms, entry.at_ms)
             await owner._take_what_is_due()
-        await entered(owner, entry, failpoint)
+        await entered(owner, entry, *more)
 
     entered = match.MatchOwner._enter
     monkeypatch.setattr(match.MatchOwner, "_enter", enter)
