@@ -10,7 +10,8 @@ from livepromo.settings import Settings, Topic
 async def partitions(settings: Settings, *names: Topic, events: bool = False, others: Sequence[str] = ()) -> dict[str, int]:
     """Return how many partitions topics of ours have, by the topic's whole name.
 
-    With `events` that one too, and `others`, which are not named after the installation. Asked before anything else: a client that reads a topic that is not there may make it, with the wrong settings.
+    With `events` that one too, and `others`, which are not named after the installation. Asked before anything else: a client
+    that reads a topic that is not there may make it, with the wrong settings.
     Raises UnavailableError, MissingTopicError.
     """
     from livepromo.streaming.errors import MissingTopicError  # noqa: PLC0415 - Kafka's client is slow to import
