@@ -73,7 +73,7 @@ class Sending:
         self.exits: Counter[int] = Counter()
         self.worker = installation.worker()
         documents = installation.home / "documents.yaml"
-        self.send_ms = clock.wall_ms() + 15_000
+        self.send_ms = clock.wall_ms() + 20_000
         self.later_ms = self.send_ms + 1_000
         documents.write_text(DOCUMENTS.format(send=instant(self.send_ms), later=instant(self.later_ms)))
         self.published = Published.of(documents)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 ANSWERED = "events.answered"  # the broker has said where the events end, and nobody has heard it
-AIMS = (*sorted(STEPS), "tick.entry_appended", "visit.entry_appended", "visit.entry_appended")
+SELDOM = ("tick.entry_appended", "visit.entry_appended", "renew.claimed")
+AIMS = sorted(step for step in STEPS if not step.startswith(("calls.", "history.")))
 
 
 def freeze(world: World, process: WorkerProcess, kind: str) -> None:
@@ -91,8 +92,8 @@ def strike(world: World, kind: str) -> None:
             world.end(process, "killed")
         case "kill_at_step" | "freeze_at_step", WorkerProcess():
             process.armed, process.countdown, process.armed_at = kind, rnd.randrange(6), ""
-            if rnd.random() < 0.5:  # some are seldom reached
-                process.countdown, process.armed_at = 60, rnd.choice(AIMS)
+            if rnd.random() < 0.7:
+                process.countdown, process.armed_at = 400, rnd.choice(rnd.choice((AIMS, SELDOM)))
         case "stall", WorkerProcess():
             process.armed, process.countdown, process.armed_at = kind, 200, ANSWERED
         case "freeze", WorkerProcess():

@@ -78,7 +78,8 @@ def test_every_kind_of_fault_strikes_and_every_named_step_is_struck_at(tmp_path:
         at.update(world.struck_at)
         refused += world.kafka.refused
     assert {kind for kind in KINDS if struck[kind] >= 10} == set(KINDS), struck
-    assert not {step for step in STEPS if not step.startswith("calls.")} - at.keys(), at  # calls are made in tasks of their own
+    elsewhere = "calls.", "history."  # calls are made in tasks of their own; nothing is published here that has a past
+    assert not {step for step in STEPS if not step.startswith(elsewhere)} - at.keys(), at
     assert refused >= 10, "appends of older owners"
 
 
@@ -89,7 +90,6 @@ def first_that_fails(folder: Path, said: str) -> int | None:
     """Return the first seed that has a problem of this kind."""
     for seed in range(SEEDS):
         if any(said in problem for problem in verdict_of(seed, folder).problems):
-            print(f"seed {seed}")
             return seed
     return None
 

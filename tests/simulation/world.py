@@ -236,7 +236,8 @@ class World:
         if self._records_left <= 0 and not self.faults.urgent:
             self.faults.urgent = True
             self.publish(self.author.last())
-        self.later(self.rnd.randrange(5, 60) * (1 if self._records_left > 0 else 3), self._produce)
+        rest = self.rnd.randrange(100, 300) if self.rnd.random() < 0.1 else 0  # now and then partitions are idle, and tick
+        self.later(rest + self.rnd.randrange(5, 60) * (1 if self._records_left > 0 else 3), self._produce)
 
     def _first_is_taken(self) -> bool:
         owners = [driver.owner for process in self.processes for driver in process.drivers.values()]

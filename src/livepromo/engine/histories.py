@@ -129,7 +129,7 @@ def nothing_scanned(horizons: Horizons) -> Scanned:
     return Scanned(LONG_AGO_MS, RecentIds(lateness_ms=horizons.lateness_ms, repeats_ms=horizons.repeats_ms))
 
 
-def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None) -> tuple[Changes, Scanned]:  # noqa: C901 - one loop
+def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None) -> tuple[Changes, Scanned]:  # noqa: C901, PLR0912 - one loop
     """Return what past records make of a partition that reads them for a scan, and what it has met with them; touches nothing.
 
     They count as if they had been taken when they came: no repeats, none too late by the scan's own stream time. Those before the scan's
@@ -140,6 +140,8 @@ def scan(reading: Reading, met: Scanned, batch: Batch, *, to: int | None = None)
     changes = Changes(state, horizons)
     at_scan = state.scans[name]
     stream_ms, seen = met.stream_ms, met.ids.seen
+    if batch.offsets and batch.offsets[0] >= at_scan.next:  # also where what came long before was not read again
+        stream_ms = max(stream_ms, at_scan.stream_ms)
     fresh = nothing_scanned(horizons).ids
     rules = _rules_of(state, plan, name)
     changes.took = len(batch.records)

@@ -47,6 +47,7 @@ CANDIDATE_BATCH_BYTES = 512 * 1024
 ERASED_ROWS = 1_000
 BUGS_IN_A_ROW = 100
 AT_HOME_USERS = 100_000
+RESTORED_AT_ONCE = 1_000  # records of the journal, some 20 ms
 HOUR_S = 3600.0
 SLOW_S = 10.0  # where our last append was answered later (this process was frozen), the broker's time is asked for anew
 ENTRY_PARTS = 2_000  # rules in a batch: fewer than 300 bytes each
@@ -129,8 +130,10 @@ class MatchOwner:
         last: PositionPart | None = None
         records = 0
         async for batch in self.journal.restore():
-            for key, payload, _ in batch:
-                last = restore_part(self.state, key, payload) or last
+            for start in range(0, len(batch), RESTORED_AT_ONCE):
+                for key, payload, _ in batch[start : start + RESTORED_AT_ONCE]:
+                    last = restore_part(self.state, key, payload) or last
+                await self._shared.pause(0)  # heartbeats go on meanwhile, else who restores a large state is taken for dead
             records += len(batch)
         restored(self.state)
         # The older owner may have ended before the batch that says that these hours are over.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -150,3 +151,24 @@ async def test_a_send_that_a_look_began_stops_where_the_partition_is_to_be_given
     await heir.take_over()
     await heir.look()
     assert world.granted() == Counter(USERS)
+
+
+async def test_others_run_while_a_large_state_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(match, "RESTORED_AT_ONCE", 1)
+    world = World()
+    owner = await world.owner("")
+    await owner.take_over()
+    await owner.take_slice(the_records())
+    ran = 0
+
+    async def beat() -> None:
+        nonlocal ran
+        while True:
+            ran += 1
+            await asyncio.sleep(0)
+
+    beating = asyncio.create_task(beat())
+    heir = await world.owner("")
+    await heir.take_over()
+    beating.cancel()
+    assert ran >= len(USERS), "a heartbeat would have come too late"
