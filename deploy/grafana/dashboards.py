@@ -183,7 +183,7 @@ WEBHOOKS = {
             "Age of the oldest",
             "s",
             {
-                "{{endpoint}}": "(time() - min by (endpoint) (livepromo_webhook_oldest_pending_timestamp_seconds{job}))"
+                "{{endpoint}}": "(time() - min by (endpoint) (livepromo_webhook_oldest_pending_timestamp_seconds{job} > 0))"
                 " and sum by (endpoint) (livepromo_webhook_pending{job}) > 0"
             },
             "At 24 hours a call is given up.",

@@ -360,7 +360,9 @@ def _content(variable: str, path: str) -> str:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise SettingsError(f"{variable}: cannot read {_shown(path)}: {why}") from None
+        # A secret that was put here by mistake is not a path, as a rule: it is not shown.
+        where = _shown(path) if path.startswith(("/", ".")) else "the file that it names (give its whole path)"
+        raise SettingsError(f"{variable}: cannot read {where}: {why}") from None
 
 
 def _secrets(source: Mapping[str, str]) -> Secrets:

@@ -14,6 +14,7 @@ import msgspec
 from livepromo.model.ids import hash_of
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import SCALARS, Properties
+from livepromo.model.time import FOREVER_MS
 
 MOST_WAITING: Final = 4_096
 """How many events of one user and value wait to be put in order; of more, the oldest are taken as if they were late enough."""
@@ -212,7 +213,9 @@ class Watched:
         """
         self._load_crowd(0)
         group = self._load(value)
-        self._put_in_order(at_ms + 1)
+        # Events up to the deadlines are put in order now, whatever the grace under which they were read: it may be a longer one.
+        due = (one for one in (*group.open, *group.triggers) if instant_ms(self._rules, one) <= at_ms)
+        self._put_in_order(at_ms + 1, max((deadline_ms(self._rules, one) for one in due), default=-FOREVER_MS))
         fired = [window for window in group.open if instant_ms(self._rules, window) <= at_ms]
         if fired and hold_until_ms:
             fired, group.held_ms = [], hold_until_ms
@@ -290,8 +293,22 @@ class Watched:
     def _grace_ms(self, event: Trigger | Done) -> int:
         return self._rules.terms[event.revision - 1].grace_ms
 
-    def _put_in_order(self, beyond_ms: int) -> None:
-        """Settle, in order of time and place, every event that waits and that nothing can come before once stream time is there."""
+    def _in_order_until_ms(self, beyond_ms: int) -> int:
+        """Return the time of the last event that nothing can come before once stream time is there."""
+        until_ms = -FOREVER_MS
+        for group in self._loaded.values():
+            waiting: tuple[Trigger | Done, ...] = (*group.dones, *group.triggers)
+            for one in waiting:
+                if until_ms < one.time_ms and one.time_ms + self._grace_ms(one) < beyond_ms:
+                    until_ms = one.time_ms
+        return until_ms
+
+    def _put_in_order(self, beyond_ms: int, until_ms: int = -FOREVER_MS) -> None:
+        """Settle, in order of time and place, every event that waits and that nothing can come before once stream time is there.
+
+        So is what stands before it, though read under a longer grace, and everything up to `until_ms`.
+        """
+        until_ms = max(until_ms, self._in_order_until_ms(beyond_ms))
         while True:
             first: tuple[tuple[int, int, bool], Trigger | Done, Group] | None = None
             for group in self._loaded.values():
@@ -302,7 +319,7 @@ class Watched:
             if first is None:
                 return
             _, event, group = first
-            if event.time_ms + self._grace_ms(event) >= beyond_ms and len(group.dones) + len(group.triggers) <= MOST_WAITING:
+            if event.time_ms > until_ms and len(group.dones) + len(group.triggers) <= MOST_WAITING:
                 return
             if isinstance(event, Trigger):
                 del group.triggers[0]

@@ -18,7 +18,7 @@ from livepromo.model.time import FOREVER_MS, SECOND_MS
 
 BATCH_BYTES = 512 * 1024
 CANDIDATE_BYTES = 256 * 1024
-HOLD_MS = SECOND_MS
+HOLD_MS = 10 * SECOND_MS
 """After how long windows of a campaign that is being prepared are looked at again."""
 
 
@@ -63,13 +63,13 @@ def sweep(state: State, plan: Plan, changes: Changes, until_ms: int, at: Positio
             changes.looked += 1
         while due and due[0][0] == first_ms:
             users[heappop(due)[1]] = None
-        if not _fire(state, plan, changes, users, (first_ms, at)):
+        if not _fire(state, plan, changes, users, (first_ms, until_ms, at)):
             return False
 
 
-def _fire(state: State, plan: Plan, changes: Changes, users: dict[UserId, None], at: tuple[int, Position]) -> bool:
+def _fire(state: State, plan: Plan, changes: Changes, users: dict[UserId, None], at: tuple[int, int, Position]) -> bool:
     """Fire what is due of these users at one instant; say whether all of it has been fired."""
-    at_ms, place = at
+    at_ms, until_ms, place = at
     waiting: list[_Due] = []
     for user in users:
         kept = changes.known(state, user)
@@ -83,7 +83,7 @@ def _fire(state: State, plan: Plan, changes: Changes, users: dict[UserId, None],
             break
         kept = changes.changing(state, one.user)
         absence = plan.absences[one.campaign]
-        hold_until_ms = 0 if absence.offer.needs.isdisjoint(state.unready) else at_ms + HOLD_MS
+        hold_until_ms = 0 if absence.offer.needs.isdisjoint(state.unready) else max(at_ms, until_ms) + HOLD_MS
         watched = Watched(absence.rules, one.campaign, kept.windows, changes.count(one.campaign))
         fired, changed = watched.fire(_value(one.group), at_ms, hold_until_ms=hold_until_ms)
         changes.put_windows(one.user, kept, changed)
@@ -93,6 +93,7 @@ def _fire(state: State, plan: Plan, changes: Changes, users: dict[UserId, None],
         if changes.known(state, user).filed_ms == at_ms:
             kept = changes.changing(state, user)
             kept.filed_ms = kept.due_ms()
+            assert full or kept.filed_ms > at_ms, "what was due is done, or is due later"
             heappush(changes.due, (kept.filed_ms, user))
     return not full
 

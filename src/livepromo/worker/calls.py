@@ -81,6 +81,7 @@ class PartitionCalls:
         self._polled_s = 0.0
         self._restored = self._closed = False
         self._began, self._began_empty = 0, False
+        self._gone_before = 0  # calls below are not kept, and nobody wrote down what became of them
 
     def _new_journal(self) -> Journal:
         shared = self._shared
@@ -181,6 +182,7 @@ class PartitionCalls:
             begin = await self._shared.log.begin(self._topic, self.partition)
             # Where there was no call when this owner began, none is named before what was relayed by then.
             self._standing = self._noted = Standing(self._began) if self._began_empty else Standing(0, begin, begin)
+            self._gone_before = 0 if self._began_empty else begin
             if begin and not self._began_empty:
                 log.warning("%s[%d]: what became of calls before %d is not known: nobody wrote it down", self._topic, self.partition, begin)
             self._named.clear()
@@ -267,6 +269,8 @@ class PartitionCalls:
 
     async def _enrol(self, grants: Sequence[Named]) -> None:
         """Take the calls of these grants, which stand in the order of the ledger, hence of their places."""
+        for gone in (grant for grant in grants if grant.place < self._gone_before):
+            await self._lose(gone)
         new = [grant for grant in grants if grant.place >= self._standing.calls]
         if new:
             self._shared.failpoints.reach("calls.named")
@@ -319,7 +323,12 @@ class PartitionCalls:
                 for record in records:
                     if record.key == REPLAY_KEY:
                         self._take_replay(record)
-        self._standing = Standing(self._standing.ledger, self._standing.calls, max(end, self._standing.replays))
+                    # At once: where Kafka goes away in between, this begins again behind what was taken.
+                    self._taken_to(record.offset + 1)
+        self._taken_to(end)
+
+    def _taken_to(self, replays: int) -> None:
+        self._standing = Standing(self._standing.ledger, self._standing.calls, max(replays, self._standing.replays))
 
     def _take_replay(self, record: LogRecord) -> None:
         if record.offset >= self._standing.replays:
