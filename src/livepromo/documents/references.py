@@ -50,6 +50,12 @@ class _Known(NamedTuple):
     coupon_type: str | None = None
 
 
+DEEPEST_SEGMENTS = 50
+"""How deep segments may refer to one another."""
+MOST_SEGMENTS = 1_000
+"""How many segments may be asked for one, each as often as it is referred to."""
+
+
 def check_documents(
     read: list[ReadDocument],
     catalogue: Catalogue | None,
@@ -211,6 +217,23 @@ def _rings(given: Mapping[str, ReadDocument], catalogue: Catalogue | None) -> It
             if key in in_ring and in_ring.get(link.key) == in_ring[key]:
                 back = "itself" if link.key == key else f"{shown(link.key.partition('/')[2])}, which refers back to this one"
                 yield problem_at(given[key], link.path, f"the segment refers to {back}: segments must not form a ring", "R5")
+    if not in_ring:
+        yield from _too_much(given, edges)
+
+
+def _too_much(given: Mapping[str, ReadDocument], edges: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """Say which of the given segments refer through too many others: whoever judges a user asks all of them."""
+    depths = dict.fromkeys(edges, 1)
+    for _ in range(DEEPEST_SEGMENTS):
+        depths = {key: min(DEEPEST_SEGMENTS, max((depths.get(one, 0) for one in to), default=0)) + 1 for key, to in edges.items()}
+    asked: dict[str, int] = {}
+    for key in sorted(edges, key=lambda key: depths[key]):
+        asked[key] = min(MOST_SEGMENTS, sum(asked.get(one, 1) for one in edges[key])) + 1
+    for key in edges.keys() & given.keys():
+        if depths[key] > DEEPEST_SEGMENTS:
+            yield problem_at(given[key], "$.who", f"refers to segments more than {DEEPEST_SEGMENTS} deep, one through the other", "R5")
+        elif asked[key] > MOST_SEGMENTS:
+            yield problem_at(given[key], "$.who", f"asks for more than {MOST_SEGMENTS} segments, one through the other", "R5")
 
 
 def _kept(document: Document) -> dict[str, object]:

@@ -440,3 +440,20 @@ def test_nothing_changes_after_a_send_began() -> None:
     assert against(published(WALLET, now), changed(now, {"name": "N"}), now_ms=PUBLISHED_MS + 1) == {("$.id", "R12")}
     moved = changed(later, {"when.send": "2025-12-31T00:00"})
     assert against(published(WALLET, later), moved, now_ms=PUBLISHED_MS + 1) == {("$.when.send", "R13")}
+
+
+def a_chain(length: int, *, twice: bool = False) -> list[dict[str, Any]]:
+    """Return segments of which each refers to the next, once, or twice."""
+    to = [{"segment": f"s{number + 1:03}"} for number in range(length)]
+    links = [{"kind": "segment", "id": f"s{number:03}", "who": {"any": [one, one]} if twice else one} for number, one in enumerate(to)]
+    return [*links, {"kind": "segment", "id": f"s{length:03}", "who": {"property": "a", "op": "exists"}}]
+
+
+def test_segments_refer_to_one_another_as_deep_as_fifty() -> None:
+    assert against(None, *a_chain(49)) == set()
+    assert against(None, *a_chain(900)) == {("$.who", "R5")}
+
+
+def test_segments_that_ask_for_one_another_again_and_again_are_refused() -> None:
+    assert against(None, *a_chain(8, twice=True)) == set()
+    assert against(None, *a_chain(20, twice=True)) == {("$.who", "R5")}
