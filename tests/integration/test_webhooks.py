@@ -6,6 +6,7 @@ import base64
 import json
 import urllib.request
 from collections.abc import Iterator
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -90,12 +91,12 @@ def a_charge(user: str, number: int) -> In:
 
 
 def shown(port: int, name: str, endpoint: str, **labels: str) -> float:
-    """Return what a worker's metrics say of an endpoint."""
+    """Return what a worker's metrics say of an endpoint; NaN where they do not yet."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
         families = list(text_string_to_metric_families(page.read().decode()))
     wanted = {"endpoint": endpoint, **labels}
-    [value] = [one.value for family in families for one in family.samples if one.name == f"livepromo_{name}" and one.labels == wanted]
-    return value
+    found = (one.value for family in families for one in family.samples if one.name == f"livepromo_{name}" and one.labels == wanted)
+    return next(found, nan)
 
 
 def granted(installation: Installation) -> dict[str, dict[str, object]]:

@@ -18,7 +18,7 @@ from livepromo.model.time import FOREVER_MS
 
 MOST_WAITING: Final = 4_096
 """How many events of one user and value wait to be put in order; of more, the oldest are taken as if they were late enough."""
-PART_BYTES: Final = 512 * 1024
+PART_BYTES: Final = 320 * 1024
 """How much the windows of one user and value may take: a further trigger opens none. Any one event fits."""
 
 _HEADER = Struct(">qHH")  # when to look again, open windows, triggers that wait

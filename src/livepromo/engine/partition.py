@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from livepromo.behaviour import users
@@ -20,13 +20,28 @@ from livepromo.engine.sends import next_send
 from livepromo.engine.state import ID_BYTES, PART_OVERHEAD, Changes, Known, State, weight_of
 from livepromo.engine.sweeping import BATCH_BYTES, CANDIDATE_BYTES, next_due_ms, sweep
 from livepromo.model.decisions import Candidate, Cause, Denial
-from livepromo.model.records import DeadReason, Erase, Event, Ignored, Malformed, Membership, Position, Profile, Record, content_id
+from livepromo.model.records import (
+    DeadReason,
+    Erase,
+    Event,
+    Ignored,
+    Malformed,
+    Membership,
+    Position,
+    Profile,
+    Properties,
+    Record,
+    content_id,
+)
 from livepromo.model.time import FOREVER_MS, HOUR_MS
 
 RECORD_STEP = 1 << 31
 """The step of a candidate that a record makes: behind every control entry taken at its offset, before the next offset."""
 
 PROFILE_BYTES = 256 * 1024
+WINDOWS_BYTES = 800 * 1024
+"""How much a batch may hold once an event has opened and closed windows: below what the journal takes at once."""
+_SMALL_BYTES = 16 * 1024
 EVENT_BYTES = 16 * 1024 * 1024
 """What all candidates of one event may take together: thousands of campaigns, but no record makes more than memory holds."""
 
@@ -122,6 +137,10 @@ def advance(state: State, plan: Plan, horizons: Horizons, batch: Batch) -> Chang
                 changes.took, stopped_at = at, Position(place.offset, step + 1)
                 break
             due_ms = min(next_due_ms(state, changes), sends_ms)
+        if isinstance(record, Event) and (changes.parts or changes.outcomes) and not _fits(state, changes, roles_of, record):
+            step = state.position.step if state.position.offset == batch.offsets[at] else 0
+            changes.took, stopped_at = at, Position(batch.offsets[at], step + 1)
+            break
         changes.stream_ms = stream_ms = reach_ms
         if named_as is not None:
             assert isinstance(record, Event)
@@ -260,14 +279,48 @@ def _made(
     return None if max(weights) > CANDIDATE_BYTES or weight > EVENT_BYTES else _Made(outcomes, weight)
 
 
+def _fits(state: State, changes: Changes, roles_of: Mapping[str, Sequence[Role]], event: Event) -> bool:
+    """Say whether what an event may make of windows fits into the batch; what is small is not looked at closely."""
+    roles = roles_of.get(event.event)
+    if roles is None:
+        return True
+    windows = changes.known(state, event.user).windows
+    if sum(map(len, windows.values())) < _SMALL_BYTES and not any(len(text) >= _SMALL_BYTES for text in _texts(event.properties)):
+        return True
+    return changes.size + _weight_of_windows(windows, roles, event) <= WINDOWS_BYTES
+
+
+def _texts(properties: Properties) -> Iterator[str]:
+    return (value if isinstance(value, str) else repr(value) for value in properties.values() if not isinstance(value, bool | int | float))
+
+
+def _weight_of_windows(windows: Mapping[str, bytes], roles: Sequence[Role], event: Event) -> int:
+    """Return about how many bytes the groups take that an event may change."""
+    groups: dict[str, int] = {}
+    properties_bytes = len(packed_properties(event.properties))
+    for role in roles:
+        absence = role.absence
+        for takes, names, more in ((role.opens, absence.same, properties_bytes), (role.closes, absence.same_unless, 0)):
+            value = value_of(event.properties, names) if takes else None
+            if value is not None:
+                group = group_key(absence.offer.campaign, value)
+                groups[group] = groups.get(group, len(windows.get(group, b"")) + PART_OVERHEAD) + more
+    return sum(groups.values())
+
+
 def _watch(state: State, changes: Changes, roles: Sequence[Role], taken: _Taken) -> None:
-    """Let an event open, move and close windows."""
+    """Let an event open, move and close windows; where the batch has no room for another window, it opens none (counted)."""
     event = taken.event
     kept = changes.changing(state, event.user)
     for role in roles:
         absence = role.absence
         opening = _trigger(role, taken) if role.opens and absence.opens(event.properties, taken.time_ms) else None
         closing = _done(role, taken, kept.windows) if role.closes else None
+        if opening is not None and len(opening[1].properties) >= _SMALL_BYTES:
+            group = kept.windows.get(group_key(absence.offer.campaign, opening[0]), b"")
+            if changes.size + len(opening[1].properties) + len(group) > WINDOWS_BYTES:
+                changes.count(absence.offer.campaign)["over_limit"] += 1
+                opening = None
         if opening is not None or closing is not None:
             campaign = absence.offer.campaign
             watched = Watched(absence.rules, campaign, kept.windows, changes.count(campaign))

@@ -258,3 +258,20 @@ def test_chunks_of_occurrences_are_restored_in_whatever_order_compaction_leaves_
     for number, chunk in ((0, b"a"), (2, b"c"), (0, None), (3, b"d"), (1, None)):
         restore_part(state, memory_key(user, rule, number), None if chunk is None else versioned(chunk))
     assert unpack(state.users[user]).remembered == {rule: Remembered(2, (b"c", b"d"))}
+
+
+@pytest.mark.parametrize(("campaigns", "sizes"), [(5, [250_000]), (1, [225_000, 255_000, 255_000, 255_000]), (3, [90_000] * 30)])
+def test_a_batch_of_windows_that_large_events_open_and_close_is_one_that_the_journal_takes(campaigns: int, sizes: list[int]) -> None:
+    unless = {"unless": {"event": "Charged", "within": "1m"}, "same": ["product"]}
+    plan = a_plan(*(a_campaign(f"c{number}", "Added", qualify=unless) for number in range(campaigns)))
+    records: list[Record] = [
+        charged(T0 + place, f"e{place}", event="Added", user=f"u{place % 3}", product=place, text="x" * size)
+        for place, size in enumerate(sizes)
+    ]
+    records += [charged(T0 + 1_000, f"d{place}", user=f"u{place % 3}", product=place) for place in range(len(sizes))]
+    state = State(HORIZONS)
+    while (first := state.position.offset) < len(records):
+        changes = advance(state, plan, HORIZONS, a_batch(records, first=0).behind(first))
+        assert batch_bytes(parts_of(state, changes, AROUND)) < BATCH_BYTES
+        merge(state, changes)
+    assert state.open_windows.total() > 0
