@@ -18,7 +18,7 @@ from livepromo.model.time import FOREVER_MS, SECOND_MS
 
 BATCH_BYTES = 512 * 1024
 CANDIDATE_BYTES = 256 * 1024
-HOLD_MS = 10 * SECOND_MS
+HOLD_MS = SECOND_MS
 """After how long windows of a campaign that is being prepared are looked at again."""
 
 
