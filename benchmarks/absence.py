@@ -274,6 +274,8 @@ def main() -> int:
     parser.add_argument("--slices", type=int, default=20, help="of 2,000 events, for each")
     parser.add_argument("--peers", type=Path, help="an environment with Bytewax and Quix Streams, made there if it is not: run them too")
     asked = parser.parse_args()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # as a worker does
     partitions = [Running(windows) for windows in asked.windows]
     for _ in range(asked.slices):
         for one in partitions:

@@ -13,6 +13,7 @@ from livepromo.model.time import FOREVER_MS, SECOND_MS
 _STEP: Final = 6  # widths are 1 s, about a minute, an hour, 3 days, half a year
 _WIDEST_MS: Final = SECOND_MS << 4 * _STEP
 _LENGTH_BYTES: Final = 2
+_LENGTHS: Final = tuple(length.to_bytes(_LENGTH_BYTES, "little") for length in range(4 * 255 + 1))  # of a name of 255 characters at most
 
 DueOf = Callable[[UserId], int]
 
@@ -51,7 +52,7 @@ class Tumbling:
             bucket = self._buckets[key] = bytearray()
             heappush(self._begins, key)
         name = user.encode()
-        bucket += len(name).to_bytes(_LENGTH_BYTES, "little") + name
+        bucket += _LENGTHS[len(name)] + name
 
     @property
     def next_ms(self) -> int:
