@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
@@ -37,6 +36,7 @@ from livepromo.streaming.errors import DoesNotFitError, FencedError
 from livepromo.streaming.journal import Journal
 from livepromo.streaming.offsets import SPAN_OFFSETS, Slice
 from livepromo.telemetry import clock
+from livepromo.worker.counting import count_taken
 from livepromo.worker.history import History
 from livepromo.worker.ports import OutRecord
 from livepromo.worker.publishing import Publications
@@ -223,7 +223,9 @@ class MatchOwner:
         shared.failpoints.reach("match.state_appended")
         forgotten = merge(state, changes)
         merge_ids(state, changes, forgotten)
-        self._count(changes)
+        count_taken(changes, shared.metrics)
+        if state.has_begun:
+            shared.metrics.stream_time_timestamp_seconds.labels(partition=str(self.partition)).set(state.stream_ms / SECOND_MS)
 
     async def _append(self, parts: Sequence[Part]) -> None:
         before = self._shared.monotonic()
@@ -304,34 +306,6 @@ class MatchOwner:
         struck = sum(reason is DeadReason.BUG for _, reason in changes.dead)
         self._bugs_in_a_row = self._bugs_in_a_row + struck if struck == changes.took else 0
         assert self._bugs_in_a_row < BUGS_IN_A_ROW, f"{self._bugs_in_a_row} records in a row met a bug: not going on"
-
-    def _count(self, changes: Changes) -> None:
-        metrics = self._shared.metrics
-        for outcome, count in (
-            ("taken", changes.taken),
-            ("repeat", changes.repeats),
-            ("ignored", changes.ignored),
-            ("dead", len(changes.dead)),
-        ):
-            metrics.records_total.labels(outcome=outcome).inc(count)
-        for reason, count in Counter(reason.value for _, reason in changes.dead).items():
-            metrics.dead_letters_total.labels(reason=reason).inc(count)
-        made = Counter(one.campaign for one in changes.outcomes if isinstance(one, Candidate))
-        for campaign, count in made.items():
-            metrics.candidates_total.labels(campaign).inc(count)
-        for (campaign, reason), count in Counter(
-            (one.campaign, one.reason.value) for one in changes.outcomes if isinstance(one, Denial)
-        ).items():
-            metrics.denials_total.labels(campaign, reason).inc(count)
-        for campaign, tally in changes.tally.items():
-            for outcome, count in tally.items():
-                metrics.windows_total.labels(campaign, outcome).inc(count)
-        if changes.fired_ms:
-            now_ms = clock.wall_ms()
-            for due_ms in changes.fired_ms:
-                metrics.window_lateness_seconds.observe(max(0, now_ms - due_ms) / SECOND_MS)
-        if self.state.has_begun:
-            metrics.stream_time_timestamp_seconds.labels(partition=str(self.partition)).set(self.state.stream_ms / 1000)
 
     # -- control entries and upkeep ------------------------------------------------------------------------------
 
