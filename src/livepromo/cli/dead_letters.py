@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from livepromo.cli.errors import InputError, UsageError
+from livepromo.cli.instants import since_ms
 from livepromo.cli.output import progress, put, say, table
 from livepromo.cli.surroundings import partitions
 from livepromo.model.json_text import json_bytes
 from livepromo.model.records import DeadReason
-from livepromo.model.time import duration_ms, instant_ms, instant_text, zone
+from livepromo.model.time import instant_text
 from livepromo.settings import Settings, load
 from livepromo.telemetry import clock
 
@@ -116,19 +117,7 @@ def _chosen(settings: Settings, reasons: Sequence[str] | None, since: str | None
     for one in reasons or ():
         if one not in set(DeadReason):
             raise UsageError(f'--reason: there is no reason "{one}": there are {", ".join(DeadReason)}')
-    return Chosen(frozenset(map(DeadReason, reasons or ())), 0 if since is None else since_ms(since, settings, clock.wall_ms()))
-
-
-def since_ms(text: str, settings: Settings, now_ms: int) -> int:
-    """Return the instant that is meant by an instant, or by how long ago. Raises UsageError."""
-    try:
-        return now_ms - duration_ms(text)
-    except ValueError:
-        pass
-    try:
-        return instant_ms(text, zone(settings.timezone))
-    except ValueError as error:
-        raise UsageError(f'--since: {error}; nor is it a duration, as in "2h"') from None
+    return Chosen(frozenset(map(DeadReason, reasons or ())), since_ms(since, settings, clock.wall_ms()))
 
 
 async def _held(log: Log, topic: str, partitions: int) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from livepromo.cli.errors import UsageError
+from livepromo.cli.instants import since_ms
 from livepromo.cli.naming import unknown
 from livepromo.cli.output import put, say, table
 from livepromo.cli.surroundings import partitions
 from livepromo.model.json_text import json_bytes
-from livepromo.model.time import duration_ms, from_ms, instant_ms, zone
+from livepromo.model.time import from_ms
 from livepromo.settings import Settings, load
 from livepromo.telemetry import clock
 
@@ -32,7 +33,7 @@ async def list_calls(*, endpoint: str | None = None, campaign: str | None = None
         json: Write an array of {grant_id, campaign, endpoint, status, reason, attempts, given_up_at}; the last in milliseconds.
     """
     settings = load()
-    found = _selected(await _given_up(settings), endpoint, campaign, _since_ms(since, settings), [])
+    found = _selected(await _given_up(settings), endpoint, campaign, since_ms(since, settings, clock.wall_ms()), [])
     if json:
         put(json_bytes([_as_json(dead) for dead in found]).decode())
         return
@@ -83,7 +84,7 @@ async def replay(
     for name in grant:
         if name not in known:
             raise unknown("call that was given up of the grant", name, known)
-    found = _selected(dead, endpoint, campaign, _since_ms(since, settings), grant)
+    found = _selected(dead, endpoint, campaign, since_ms(since, settings, clock.wall_ms()), grant)
     sent = await send_again(settings, found)
     if json:
         put(json_bytes({"sent": sent, "gone": len(found) - sent}).decode())
@@ -99,21 +100,8 @@ async def _given_up(settings: Settings) -> list[DeadCall]:
     return await given_up(settings, there[settings.topic("webhooks.dead-letters")])
 
 
-def _since_ms(text: str | None, settings: Settings) -> int:
-    if text is None:
-        return 0
-    try:
-        return clock.wall_ms() - duration_ms(text)
-    except ValueError:
-        pass
-    try:
-        return instant_ms(text, zone(settings.timezone))
-    except ValueError as error:
-        raise UsageError(f"--since is {text}: {error}, nor a duration such as 2h") from None
-
-
 def _selected(
-    dead: list[DeadCall], endpoint: str | None, campaign: str | None, since_ms: int, grants: list[str] | tuple[str, ...]
+    dead: list[DeadCall], endpoint: str | None, campaign: str | None, earliest_ms: int, grants: list[str] | tuple[str, ...]
 ) -> list[DeadCall]:
     endpoint, campaign = endpoint and endpoint.removeprefix("endpoint/"), campaign and campaign.removeprefix("campaign/")
     return [
@@ -121,7 +109,7 @@ def _selected(
         for one in dead
         if endpoint in {None, one.endpoint}
         and campaign in {None, one.campaign}
-        and one.given_up_ms >= since_ms
+        and one.given_up_ms >= earliest_ms
         and (not grants or one.grant_id in grants)
     ]
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
-from livepromo.cli.dead_letters import _as_json, _row, refusal, since_ms
+from livepromo.cli.dead_letters import _as_json, _row, refusal
 from livepromo.cli.errors import UsageError
+from livepromo.cli.instants import since_ms
 from livepromo.model.ids import partition_of
 from livepromo.model.records import DeadReason
 from livepromo.settings import Settings
