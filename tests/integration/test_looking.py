@@ -104,22 +104,22 @@ def asked(found: dict[str, Any], campaign: str = "cart") -> dict[str, Any]:
 
 
 def test_a_user_is_explained_with_what_each_event_earned(installation: Installation, tmp_path: Path) -> None:
-    worker = installation.worker()
+    worker = installation.worker()  # "ann" is of this test alone: reward-denied is of the whole cluster
     apply(installation, tmp_path, DOCUMENTS + RESCUE)
     installation.send(
         [
-            record("u1", type="profile", properties={"plan": "gold", "email": "a@example.org"}),
-            record("u1", type="segment", segment="loyal", member=True),
-            *(bought("u1", n, Amount=20) for n in range(1, 4)),
-            bought("u1", 2, Amount=20),
-            bought("u1", 4, Amount=9),
-            In("u1", json.dumps({"user": "u1", "event": "Bought", "id": "old", "ts": T0 - 100_000_000}).encode()),
-            record("u1", id="a1", event="Added", ts=T0 + 10),
+            record("ann", type="profile", properties={"plan": "gold", "email": "a@example.org"}),
+            record("ann", type="segment", segment="loyal", member=True),
+            *(bought("ann", n, Amount=20) for n in range(1, 4)),
+            bought("ann", 2, Amount=20),
+            bought("ann", 4, Amount=9),
+            In("ann", json.dumps({"user": "ann", "event": "Bought", "id": "old", "ts": T0 - 100_000_000}).encode()),
+            record("ann", id="a1", event="Added", ts=T0 + 10),
             bought("u2", 5, Amount=20),
         ]
     )
     installation.until_done()
-    found = explained(installation, "--user", "u1")
+    found = explained(installation, "--user", "ann")
     assert found["known"]
     assert (found["properties"], found["segments"]) == ({"plan": "gold", "email": "a@example.org"}, ["loyal"])
     assert [grant["cause"]["event_id"] for grant in found["grants"]] == ["e1", "e2"]
@@ -131,28 +131,28 @@ def test_a_user_is_explained_with_what_each_event_earned(installation: Installat
     assert used["cart", "month"] == ("2026-01", 2)
     assert used["cart", "amount"] == (None, 21)
     assert not explained(installation, "--user", "nobody")["known"]
-    assert explained(installation, "--user", "u1", "--campaign", "rescue")["grants"] == []
+    assert explained(installation, "--user", "ann", "--campaign", "rescue")["grants"] == []
 
-    table = installation.cli("explain", "--user", "u1", "--campaign", "cart").stdout.decode()
+    table = installation.cli("explain", "--user", "ann", "--campaign", "cart").stdout.decode()
     assert "10.5 points of grocery" in table
     assert "did Bought e3" in table
 
-    granted = explained(installation, "--user", "u1", "--event", "e2")
+    granted = explained(installation, "--user", "ann", "--event", "e2")
     assert asked(granted)["grant"]["grant_id"] == found["grants"][1]["grant_id"]
     assert len(granted["event"]["repeats"]) == 1
-    assert asked(explained(installation, "--user", "u1", "--event", "e3"))["denial"]["reason"] == "user_day"
-    refused = asked(explained(installation, "--user", "u1", "--event", "e4"))
+    assert asked(explained(installation, "--user", "ann", "--event", "e3"))["denial"]["reason"] == "user_day"
+    refused = asked(explained(installation, "--user", "ann", "--event", "e4"))
     assert [(one["path"], one["saw"]) for one in refused["asked"] if one["holds"] is False] == [("$.qualify.live.where[0]", "9")]
-    assert "nothing came of it: Amount gte 10, but saw 9" in installation.cli("explain", "--user", "u1", "--event", "e4").stdout.decode()
-    late = installation.cli("explain", "--user", "u1", "--event", "old").stdout.decode()
+    assert "nothing came of it: Amount gte 10, but saw 9" in installation.cli("explain", "--user", "ann", "--event", "e4").stdout.decode()
+    late = installation.cli("explain", "--user", "ann", "--event", "old").stdout.decode()
     assert "it was put aside as a dead letter, too_old" in late
-    window = asked(explained(installation, "--user", "u1", "--event", "a1"), "rescue")
+    window = asked(explained(installation, "--user", "ann", "--event", "a1"), "rescue")
     assert window["window"]["fires_ms"] == T0 + 10 + 1_805_000
-    assert 'there is no event "e5" of user "u1"' in said(installation, "explain", "--user", "u1", "--event", "e5", code=1)
-    assert "did you mean cart?" in said(installation, "explain", "--user", "u1", "--campaign", "crat", code=1)
+    assert 'there is no event "e5" of user "ann"' in said(installation, "explain", "--user", "ann", "--event", "e5", code=1)
+    assert "did you mean cart?" in said(installation, "explain", "--user", "ann", "--campaign", "crat", code=1)
     assert worker.stop() == 0
-    installation.send([bought("u1", 6, Amount=20)])
-    assert "it has not been matched yet" in installation.cli("explain", "--user", "u1", "--event", "e6").stdout.decode()
+    installation.send([bought("ann", 6, Amount=20)])
+    assert "it has not been matched yet" in installation.cli("explain", "--user", "ann", "--event", "e6").stdout.decode()
 
 
 def test_an_erased_user_is_forgotten_and_a_redis_that_is_filled_again_does_not_know_better(

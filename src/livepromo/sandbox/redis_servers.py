@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from livepromo.sandbox.servers import RedisServer, ServerError, wait_until
+from livepromo.sandbox.servers import RedisServer, ServerError, free_ports, wait_until
 
 _SLOTS: Final = 16_384
 _DOWN_AFTER_MS: Final = 1_000
@@ -74,8 +74,10 @@ class RedisNodes:
     """A Redis Cluster of three primaries, each with a replica that takes its place when it is gone."""
 
     def __init__(self, home: Path) -> None:
+        # The port by which nodes know one another would be 10,000 above: where any client of this machine may get its own.
+        self._buses = free_ports(6)
         options = {"cluster-enabled": "yes", "cluster-node-timeout": "1000", "maxmemory-policy": "noeviction"}
-        self.servers = [RedisServer(home / f"node-{n}", options) for n in range(6)]
+        self.servers = [RedisServer(home / f"node-{n}", options | {"cluster-port": str(bus)}) for n, bus in enumerate(self._buses)]
 
     @property
     def url(self) -> str:
@@ -91,7 +93,7 @@ class RedisNodes:
         for server, (begin, end) in zip(self.servers, pairwise(bounds), strict=False):
             server.say(f"CLUSTER ADDSLOTSRANGE {begin} {end - 1}")
         for server in self.servers[1:]:
-            server.say(f"CLUSTER MEET 127.0.0.1 {self.servers[0].port}")
+            server.say(f"CLUSTER MEET 127.0.0.1 {self.servers[0].port} {self._buses[0]}")
         ids = [server.say("CLUSTER MYID").split()[1].decode() for server in self.servers]
         for replica, primary in zip(self.servers[3:], ids, strict=False):
             wait_until(
