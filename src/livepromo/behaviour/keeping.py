@@ -11,7 +11,7 @@ from livepromo.behaviour import users
 from livepromo.behaviour.lone import restored, shrunk, shrunk_due_ms
 from livepromo.behaviour.occurrences import Remembered
 from livepromo.behaviour.users import User
-from livepromo.behaviour.windows import due_of
+from livepromo.behaviour.windows import due_of, head_of
 from livepromo.model.time import FOREVER_MS
 
 NOBODY: Final = b""
@@ -58,7 +58,11 @@ _decode = msgspec.msgpack.Decoder(_Packed).decode
 def pack(kept: Kept) -> bytes:
     """Return a user in one object, as small as can be; to be understood by this process alone."""
     windows = kept.windows
-    small = {} if len(windows) > _MANY else {key: lone for key, group in windows.items() if (lone := shrunk(key, group)) is not None}
+    small = (
+        {}
+        if len(windows) > _MANY
+        else {key: lone for key, group in windows.items() if (lone := shrunk(key, group, *head_of(group))) is not None}
+    )
     if kept.who == UNKNOWN_WHO and not kept.remembered:
         if not windows:
             return NOBODY
@@ -69,10 +73,10 @@ def pack(kept: Kept) -> bytes:
     return _packed(kept, small)
 
 
-def pack_window(key: str, group: bytes) -> bytes:
-    """Return, packed, a user of whom nothing is known but one group of windows, filed under when that is due."""
-    lone = shrunk(key, group)
-    return _packed(Kept(windows={key: group}, filed_ms=due_of(group)), {}) if lone is None else _LONE + lone
+def pack_window(key: str, group: bytes, due_ms: int, windows: int) -> bytes:
+    """Return, packed, a user of whom nothing is known but one group, of so many windows, filed under when that is due."""
+    lone = shrunk(key, group, due_ms, windows)
+    return _packed(Kept(windows={key: group}, filed_ms=due_ms), {}) if lone is None else _LONE + lone
 
 
 def _packed(kept: Kept, small: dict[str, bytes]) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from livepromo.behaviour.windows import Group, Trigger, head_of, pack, unpack
+from livepromo.behaviour.windows import Group, Trigger, pack, unpack
 
 MOST_KINDS: Final = 1 << 14
 """How many different kinds are told apart; windows of any further ones are kept as they are."""
@@ -39,9 +39,11 @@ _numbers: dict[tuple[Any, ...], int] = {}  # of a kind's parts, which take less 
 _kinds: list[_Kind] = []
 
 
-def shrunk(key: str, packed: bytes) -> bytes | None:
-    """Return a group, packed, and its key in fewer bytes, for this process alone; None where it is not just a window as most are."""
-    due_ms, windows = head_of(packed)
+def shrunk(key: str, packed: bytes, due_ms: int, windows: int) -> bytes | None:
+    """Return a group, packed, and its key in fewer bytes, for this process alone; None where it is not just a window as most are.
+
+    `due_ms` and `windows` are what `head_of` says of the group.
+    """
     if windows != 1 or len(packed) > LARGEST_BYTES:
         return None
     group = unpack(packed)

@@ -165,7 +165,7 @@ class State:
             due_ms, windows = head_of(packed)
             self.open_windows[group[: group.index("\0")]] += windows  # type: ignore[index] # campaign_of: two calls more, of millions
             self.timers.file(due_ms, user)
-            self.users[user] = pack_window(group, packed)
+            self.users[user] = pack_window(group, packed, due_ms, windows)
             return
         kept = unpack(before)
         old = kept.windows.pop(group, None)

@@ -12,6 +12,7 @@ from livepromo.model.time import FOREVER_MS, SECOND_MS
 
 _STEP: Final = 6  # widths are 1 s, about a minute, an hour, 3 days, half a year
 _WIDEST_MS: Final = SECOND_MS << 4 * _STEP
+_WIDTH_AT_FIRST_MS: Final = SECOND_MS << 2 * _STEP  # while it is restored nobody knows what is near: no bucket may hold all there is
 _LENGTH_BYTES: Final = 2
 _LENGTHS: Final = tuple(length.to_bytes(_LENGTH_BYTES, "little") for length in range(4 * 255 + 1))  # of a name of 255 characters at most
 
@@ -42,10 +43,12 @@ class Tumbling:
         if due_ms < self._opened_ms:
             insort(self.near, (due_ms, user))
             return
-        distance_ms = due_ms - self._opened_ms
-        width_ms = SECOND_MS
-        while distance_ms >= width_ms << _STEP and width_ms < _WIDEST_MS:
-            width_ms <<= _STEP
+        width_ms = _WIDTH_AT_FIRST_MS
+        if self._opened_ms:
+            distance_ms = due_ms - self._opened_ms
+            width_ms = SECOND_MS
+            while distance_ms >= width_ms << _STEP and width_ms < _WIDEST_MS:
+                width_ms <<= _STEP
         key = due_ms - due_ms % width_ms, width_ms
         bucket = self._buckets.get(key)
         if bucket is None:

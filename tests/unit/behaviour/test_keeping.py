@@ -13,7 +13,7 @@ from livepromo.behaviour import lone, users
 from livepromo.behaviour.keeping import NOBODY, Kept, filed_ms, pack, pack_window, unpack
 from livepromo.behaviour.occurrences import Remembered
 from livepromo.behaviour.users import User
-from livepromo.behaviour.windows import Done, Group, Trigger, due_of, group_key, packed_properties, value_of
+from livepromo.behaviour.windows import Done, Group, Trigger, due_of, group_key, head_of, packed_properties, value_of
 from livepromo.behaviour.windows import pack as pack_group
 from livepromo.model.time import FOREVER_MS
 
@@ -81,8 +81,12 @@ def test_of_whom_nothing_is_known_nothing_is_kept() -> None:
 def test_a_first_group_of_windows_is_packed_as_any(random: Random) -> None:
     group = a_group(random)
     expected = Kept(windows={"c\0": group}, filed_ms=due_of(group))
-    assert pack_window("c\0", group) == pack(expected)
-    assert unpack(pack_window("c\0", group)) == expected
+    assert packed_alone("c\0", group) == pack(expected)
+    assert unpack(packed_alone("c\0", group)) == expected
+
+
+def packed_alone(key: str, group: bytes) -> bytes:
+    return pack_window(key, group, *head_of(group))
 
 
 def a_usual_window(product: str = "p00042", campaign: str = "cart-reminder", **more: Any) -> tuple[str, bytes]:
@@ -94,20 +98,21 @@ def a_usual_window(product: str = "p00042", campaign: str = "cart-reminder", **m
 
 
 def test_a_usual_window_takes_less_than_fifty_bytes() -> None:
-    assert len(pack_window(*a_usual_window())) < 50
+    assert len(packed_alone(*a_usual_window())) < 50
 
 
 def test_windows_of_more_kinds_than_are_told_apart_are_kept_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = pack_window(*a_usual_window())
+    before = packed_alone(*a_usual_window())
     monkeypatch.setattr(lone, "MOST_KINDS", 0)
     key, group = a_usual_window("p1", "of-a-kind-not-seen", another=1)
-    packed = pack_window(key, group)
+    packed = packed_alone(key, group)
     assert len(packed) > len(group)
     assert unpack(packed) == Kept(windows={key: group}, filed_ms=due_of(group))
     key, group = a_usual_window()
-    assert pack_window(key, group) == before
+    assert packed_alone(key, group) == before
     assert unpack(before).windows == {key: group}
 
 
 def test_names_of_any_length_make_no_kind() -> None:
-    assert lone.shrunk(*a_usual_window(**{"x" * lone.LARGEST_BYTES: 1})) is None
+    key, group = a_usual_window(**{"x" * lone.LARGEST_BYTES: 1})
+    assert lone.shrunk(key, group, *head_of(group)) is None

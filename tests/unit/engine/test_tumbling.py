@@ -72,6 +72,15 @@ def test_everyone_is_named_before_they_are_due_and_in_order(random: Random) -> N
     assert filing.table.next_ms == FOREVER_MS
 
 
+def test_the_first_bucket_that_is_opened_after_a_restore_holds_what_is_due_within_hours_and_not_everything() -> None:
+    filing = Filing()
+    for hour in range(2_000):
+        filing.file(f"u{hour}", T0 + hour * 3_600_000)
+    asked: list[UserId] = []
+    filing.table.open_until(filing.table.next_ms + 1, lambda user: asked.append(user) or filing.due_of(user))
+    assert 1 <= len(asked) <= 2
+
+
 @pytest.mark.parametrize("span_ms", SPANS)
 def test_nobody_is_brought_near_long_before_they_are_due(span_ms: int) -> None:
     filing = Filing()
